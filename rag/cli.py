@@ -1,0 +1,221 @@
+"""The command line: `rag index`, `rag ask`, `rag show`, `rag serve`.
+
+Options win over RAG_* variables, which win over rag.yaml. Exit status: 0 done, 1 done in part
+(some files could not be read), 2 not done; the reason is on standard error.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from rag import errors
+from rag.config import Settings, load_settings
+
+PARTLY_DONE = 1
+NOT_DONE = 2
+
+app = typer.Typer(
+    name="rag",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Citewell: answers a patient's question with the passages that answer it, cited exactly.\n\n"
+    "Begin with 'rag index' to build an index from the documents in seeds/, then 'rag ask'. Every "
+    "option is also a setting: RAG_INDEX=… in the environment or 'index: …' in rag.yaml.",
+)
+
+
+class EngineChoice(StrEnum):
+    """What runs the encoder."""
+
+    auto = "auto"
+    ctranslate2 = "ctranslate2"
+    torch = "torch"
+
+
+IndexOption = Annotated[
+    Path | None, typer.Option("--index", help="Folder of the index.  [default: index]")
+]
+
+
+@app.command()
+def index(
+    seeds: Annotated[
+        Path | None, typer.Argument(help="Folder of markdown files.  [default: seeds]")
+    ] = None,
+    index_folder: IndexOption = None,
+    encoder: Annotated[
+        str | None,
+        typer.Option(help="'bundled', or a sentence-transformers name or path.  [default: bundled]"),
+    ] = None,
+    engine: Annotated[
+        EngineChoice | None, typer.Option(help="What runs the encoder.  [default: auto]")
+    ] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option(help="Longest chunk, title and headings included.  [default: 256]")
+    ] = None,
+    max_file_bytes: Annotated[
+        int | None, typer.Option(help="Larger files are refused.  [default: 10000000]")
+    ] = None,
+    strict: Annotated[
+        bool | None, typer.Option("--strict", help="Publish nothing when a file cannot be read.")
+    ] = None,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Build even when nothing changed.")
+    ] = False,
+) -> None:
+    """Build an index from a folder of markdown files and publish it.
+
+    Files that cannot be read are named with line and reason and left out; the exit status is then 1.
+    """
+    with _errors_told():
+        settings = load_settings(
+            seeds=seeds,
+            index=index_folder,
+            encoder=encoder,
+            engine=engine.value if engine else None,
+            max_tokens=max_tokens,
+            max_file_bytes=max_file_bytes,
+            strict=strict,
+        )
+        problems = _build(settings, rebuild=rebuild)
+    if problems:
+        raise typer.Exit(PARTLY_DONE)
+
+
+def _build(settings: Settings, *, rebuild: bool) -> int:
+    """Build as the settings say, tell how it went; returns the number of unreadable files."""
+    from rag.encoders.loading import load_encoder
+    from rag.index.builder import BuildOptions, build_index
+    from rag.index.local.layout import Layout
+    from rag.progress import shown_progress
+    from rag.reporting import tell_build
+
+    console = Console(stderr=True)
+    encoder = load_encoder(
+        settings.encoder,
+        cache=Layout(settings.index).encoders,
+        engine=settings.engine,
+        threads=settings.threads,
+    )
+    options = BuildOptions(
+        max_tokens=settings.max_tokens,
+        max_file_bytes=settings.max_file_bytes,
+        strict=settings.strict,
+        rebuild=rebuild,
+    )
+    with shown_progress(console) as on_progress:
+        report = build_index(
+            settings.seeds, settings.index, encoder, options=options, on_progress=on_progress
+        )
+    tell_build(report, console)
+    return len(report.problems)
+
+
+@app.command()
+def ask(
+    question: Annotated[str, typer.Argument(help="The question, in quotation marks.")],
+    index_folder: IndexOption = None,
+    top_k: Annotated[
+        int | None, typer.Option(help="How many passages, 1 to 50.  [default: 5]")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print what POST /ask returns.")
+    ] = False,
+) -> None:
+    """Print the passages that answer a question, best first, each with its citation."""
+    with _errors_told():
+        settings = load_settings(index=index_folder, top_k=top_k)
+        from rag.answer.answer import Answerer
+
+        answerer = Answerer.open(settings.index, threads=settings.threads)
+        answer = answerer.ask(question, top_k=settings.top_k)
+        if as_json:
+            from rag.serve.wire import to_response
+
+            typer.echo(to_response(answer).model_dump_json(indent=2))
+        else:
+            from rag.reporting import tell_answer
+
+            tell_answer(answer, Console(highlight=False))
+
+
+@app.command()
+def show(
+    an_id: Annotated[
+        str, typer.Argument(metavar="CHUNK_OR_DOC_ID", help="An id as 'rag ask' prints it.")
+    ],
+    index_folder: IndexOption = None,
+) -> None:
+    """Print a chunk's markdown or a whole document as it stands in the index."""
+    with _errors_told():
+        settings = load_settings(index=index_folder)
+        from rag.index.local.local_index import LocalIndex
+
+        backend = LocalIndex.open(settings.index)
+        try:
+            if "#" in an_id:
+                typer.echo(backend.chunks([an_id])[0].chunk.markdown)
+            else:
+                typer.echo(backend.document(an_id).text, nl=False)
+        except KeyError:
+            raise errors.InvalidRequest(
+                "id", f"there is no '{an_id}' in the index {backend.info.index_id}"
+            ) from None
+
+
+@app.command()
+def serve(
+    index_folder: IndexOption = None,
+    host: Annotated[
+        str | None, typer.Option(help="Address to serve on.  [default: 127.0.0.1]")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Port to serve on; 0 takes a free one.  [default: 8000]")
+    ] = None,
+) -> None:
+    """Serve POST /ask over HTTP, with interactive documentation at /docs."""
+    with _errors_told():
+        settings = load_settings(index=index_folder, host=host, port=port)
+        import uvicorn
+
+        from rag.answer.answer import Answerer
+        from rag.serve.api import create_app
+
+        answerer = Answerer.open(settings.index, threads=settings.threads)
+        info = answerer.backend.info
+        typer.echo(
+            f"Serving the index {info.index_id}: {info.chunks:,} chunks of {info.documents:,} "
+            f"documents. Stop with Ctrl-C.",
+            err=True,
+        )
+        uvicorn.run(create_app(answerer), host=settings.host, port=settings.port)
+
+
+@contextmanager
+def _errors_told() -> Iterator[None]:
+    """Turn a deliberate error into one line on standard error and exit status 2."""
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    try:
+        yield
+    except errors.CitewellError as error:
+        typer.echo(f"rag: {error}", err=True)
+        raise typer.Exit(NOT_DONE) from None
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

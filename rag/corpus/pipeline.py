@@ -1,0 +1,88 @@
+"""Many files to chunks, on all cores, in the order of the files.
+
+Files are independent of each other: one that cannot be read costs only itself.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from rag.corpus.chunker import Chunker
+from rag.corpus.document import Chunk, Document
+from rag.corpus.fragments import text_fragments
+from rag.corpus.packing import CountTokens
+from rag.corpus.reader import MAX_FILE_BYTES, FoundFile, read_document
+from rag.errors import UnreadableDocument
+
+_FILES_A_TASK = 8
+_WORTH_PROCESSES = 100
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkedDocument:
+    """A document with its chunks and a text fragment for each of them.
+
+    It has no chunks when nothing but its title holds words.
+    """
+
+    document: Document
+    chunks: list[Chunk]
+    fragments: list[str]
+
+
+Outcome = ChunkedDocument | UnreadableDocument
+
+
+def chunk_files(
+    files: Sequence[FoundFile],
+    count_tokens: CountTokens,
+    *,
+    max_tokens: int,
+    max_bytes: int = MAX_FILE_BYTES,
+    workers: int = 1,
+) -> Iterator[Outcome]:
+    """Read and chunk `files`; yield one outcome for each, in their order.
+
+    More than `workers` = 1 processes are used only for enough files and a counter that can travel.
+    """
+    if workers < 2 or len(files) < _WORTH_PROCESSES or not _can_travel(count_tokens):
+        chunker = Chunker(count_tokens, max_tokens=max_tokens)
+        yield from (_chunk(file, chunker, max_bytes) for file in files)
+        return
+    from joblib import Parallel, delayed
+
+    tasks = (
+        delayed(_chunk_batch)(files[at : at + _FILES_A_TASK], count_tokens, max_tokens, max_bytes)
+        for at in range(0, len(files), _FILES_A_TASK)
+    )
+    for outcomes in Parallel(n_jobs=workers, return_as="generator", batch_size=1)(tasks):
+        yield from outcomes
+
+
+def _chunk(file: FoundFile, chunker: Chunker, max_bytes: int) -> Outcome:
+    try:
+        document = read_document(file, max_bytes=max_bytes)
+    except UnreadableDocument as problem:
+        return problem
+    chunks = chunker.chunk(document)
+    return ChunkedDocument(document, chunks, text_fragments(chunks))
+
+
+def _chunk_batch(
+    files: Sequence[FoundFile], count_tokens: CountTokens, max_tokens: int, max_bytes: int
+) -> list[Outcome]:
+    # Each worker has one core; the tokenizer's own threads would only get in each other's way.
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    chunker = Chunker(count_tokens, max_tokens=max_tokens)
+    return [_chunk(file, chunker, max_bytes) for file in files]
+
+
+def _can_travel(count_tokens: CountTokens) -> bool:
+    try:
+        pickle.dumps(count_tokens)
+    except (pickle.PicklingError, AttributeError, TypeError):
+        return False
+    return True

@@ -1,0 +1,26 @@
+"""What a document may be used for, judged from evidence and not from its own claim alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+PROFESSIONAL = "professional"
+PATIENT = "patient"
+
+_PROFESSIONAL_PATH = re.compile(r"/hp(?:/|$)|[/-]hp-pdq(?:/|$)", re.IGNORECASE)
+_PROFESSIONAL_TITLE = re.compile(r"\bhealth professional version\b", re.IGNORECASE)
+
+
+def resolve_audience(claim: str | None, *, url: str | None, titles: Iterable[str]) -> str:
+    """Return whom a page is for: its claim, unless address or title show that it is for professionals.
+
+    The stricter reading wins: a page once recognised as professional is never shown as patient
+    material, whatever it claims. Without any claim or evidence a page counts as patient material.
+    """
+    if url and _PROFESSIONAL_PATH.search(urlsplit(url).path):
+        return PROFESSIONAL
+    if any(_PROFESSIONAL_TITLE.search(title) for title in titles):
+        return PROFESSIONAL
+    return claim or PATIENT

@@ -1,0 +1,198 @@
+"""Files to documents: found in a stable order, decoded, repaired, refused by name when unusable.
+
+Every markdown file below the root comes out once, as a document or as the reason why not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import ftfy
+
+from rag.corpus.document import Document
+from rag.corpus.frontmatter import FrontMatterError, parse_metadata, split_front_matter
+from rag.errors import EmptyCorpus, UnreadableDocument
+
+MAX_FILE_BYTES = 10_000_000
+SUFFIXES = (".md", ".markdown")
+
+_BOM = b"\xef\xbb\xbf"
+_BINARY_SHARE = 0.02
+_UNPRINTABLE = re.compile("[\x00-\x08\x0e-\x1f\x7f\ufffd]")
+_FIRST_HEADING = re.compile(r"^#{1,6}[ \t]+(\S.*?)[ \t#]*$", re.MULTILINE)
+
+# Only wrongly decoded bytes are mended; quotes, ligatures and widths are the author's own.
+_MOJIBAKE_ONLY = ftfy.TextFixerConfig(
+    unescape_html=False,
+    remove_terminal_escapes=False,
+    fix_latin_ligatures=False,
+    fix_character_width=False,
+    uncurl_quotes=False,
+    fix_line_breaks=False,
+    fix_surrogates=False,
+    remove_control_chars=False,
+    normalization=None,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFile:
+    """A markdown file below `root`; `refusal` is set when its place alone disqualifies it."""
+
+    path: Path
+    doc_id: str
+    refusal: str | None = None
+
+
+def find_files(root: Path) -> tuple[list[FoundFile], int]:
+    """List the markdown files below `root` in a stable order, and count the other files.
+
+    Hidden files and folders are left out. Links that lead out of `root`, links to folders, two files
+    with one `doc_id` and names that are not text are refused. Raises `EmptyCorpus`.
+    """
+    if not root.is_dir():
+        raise EmptyCorpus(f"{root} is not a folder; name the folder that holds your markdown files")
+    found: list[FoundFile] = []
+    others = 0
+    for folder, subfolders, names in os.walk(root):
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        here = Path(folder)
+        for name in list(subfolders):
+            if (here / name).is_symlink():
+                found.append(_refused(here / name, root, "a symbolic link to a folder"))
+        for name in names:
+            if name.startswith("."):
+                continue
+            if Path(name).suffix.lower() in SUFFIXES:
+                found.append(_found(here / name, root))
+            else:
+                others += 1
+    if not found:
+        raise EmptyCorpus(f"{root} holds no markdown file (*.md); documents are markdown files")
+    return _unique(sorted(found, key=lambda file: (file.doc_id, str(file.path)))), others
+
+
+def _doc_id(path: Path, root: Path) -> str:
+    return path.relative_to(root).with_suffix("").as_posix()
+
+
+def _refused(path: Path, root: Path, reason: str) -> FoundFile:
+    return FoundFile(path, path.relative_to(root).as_posix(), refusal=reason)
+
+
+def _found(path: Path, root: Path) -> FoundFile:
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError:
+        return _refused(path, root, "the file name is not valid UTF-8")
+    if path.is_symlink() and not path.resolve().is_relative_to(root.resolve()):
+        return _refused(path, root, "a symbolic link that leads out of the folder")
+    return FoundFile(path, _doc_id(path, root))
+
+
+def _unique(files: list[FoundFile]) -> list[FoundFile]:
+    taken: dict[str, Path] = {}
+    result = []
+    for file in files:
+        if file.refusal is None and file.doc_id in taken:
+            reason = f"the same doc_id as {taken[file.doc_id].name}; rename one of them"
+            result.append(FoundFile(file.path, file.doc_id, reason))
+        else:
+            taken.setdefault(file.doc_id, file.path)
+            result.append(file)
+    return result
+
+
+def read_document(file: FoundFile, *, max_bytes: int = MAX_FILE_BYTES) -> Document:
+    """Read one file. Raises `UnreadableDocument` with the line to blame where there is one."""
+    if file.refusal:
+        raise UnreadableDocument(file.path, file.refusal)
+    return parse_document(_load(file.path, max_bytes), doc_id=file.doc_id, path=file.path)
+
+
+def file_digest(file: FoundFile, max_bytes: int = MAX_FILE_BYTES) -> str:
+    """SHA-256 of the file's bytes, hex; for a file whose bytes are not read, the reason why not."""
+    try:
+        if file.refusal:
+            raise UnreadableDocument(file.path, file.refusal)
+        return hashlib.sha256(_load(file.path, max_bytes)).hexdigest()
+    except UnreadableDocument as problem:
+        return problem.reason
+
+
+def read_documents(root: Path) -> Iterator[Document | UnreadableDocument]:
+    """Yield every markdown file below `root` as a document, or as the error that says why not."""
+    for file in find_files(root)[0]:
+        try:
+            yield read_document(file)
+        except UnreadableDocument as problem:
+            yield problem
+
+
+def parse_document(data: bytes, *, doc_id: str, path: Path | None = None) -> Document:
+    """Turn the bytes of a file into a document. Raises `UnreadableDocument`."""
+    path = path or Path(f"{doc_id}.md")
+    text, repairs = _decode(data, path)
+    try:
+        source, body_start = split_front_matter(text)
+        _refuse_binary(text, body_start, path)
+        heading = _FIRST_HEADING.search(text, body_start)
+        metadata = parse_metadata(
+            source,
+            headline=heading.group(1) if heading else "",
+            fallback_title=doc_id.rpartition("/")[2],
+        )
+    except FrontMatterError as error:
+        raise UnreadableDocument(path, error.reason, line=error.line) from None
+    digest = hashlib.sha256(data).hexdigest()
+    return Document(doc_id, text, body_start, metadata, digest, repairs)
+
+
+def _load(path: Path, max_bytes: int) -> bytes:
+    try:
+        if not path.is_file():
+            raise UnreadableDocument(path, "not a regular file")
+        size = path.stat().st_size
+        if size > max_bytes:
+            raise UnreadableDocument(path, f"{size:,} bytes; the limit is {max_bytes:,}")
+        return path.read_bytes()
+    except OSError as error:
+        raise UnreadableDocument(path, f"cannot be read: {error.strerror}") from None
+
+
+def _decode(data: bytes, path: Path) -> tuple[str, tuple[str, ...]]:
+    """Return the text after the repairs, and the names of the repairs that changed it."""
+    if b"\x00" in data:
+        line = data.count(b"\n", 0, data.index(b"\x00")) + 1
+        raise UnreadableDocument(path, "a binary file (it holds a NUL byte)", line=line)
+    repairs = []
+    if data.startswith(_BOM):
+        data = data.removeprefix(_BOM)
+        repairs.append("bom")
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise UnreadableDocument(path, "not valid UTF-8; save it as UTF-8", line=line) from None
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+        repairs.append("newlines")
+    mended = ftfy.fix_text(text, _MOJIBAKE_ONLY)
+    if mended != text:
+        repairs.append("mojibake")
+    return mended, tuple(repairs)
+
+
+def _refuse_binary(text: str, body_start: int, path: Path) -> None:
+    body = text[body_start:]
+    unprintable = len(_UNPRINTABLE.findall(body))
+    if unprintable > _BINARY_SHARE * len(body):
+        line = text.count("\n", 0, body_start) + 1
+        raise UnreadableDocument(
+            path, f"looks binary: {unprintable} unprintable of {len(body)} characters", line=line
+        )

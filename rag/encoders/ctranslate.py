@@ -1,0 +1,228 @@
+"""The fast engine: a BERT-family model converted once to CTranslate2 int8, run without torch.
+
+A conversion is a folder that stands on its own: model, tokenizer and recipe, each with its checksum.
+It is refused when its vectors stray from those of the model it was made from.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from tokenizers import Tokenizer
+
+from rag.encoders.base import Recipe, Vectors, unit_rows
+from rag.encoders.source import ModelSource, sha256_of
+from rag.encoders.tokens import TokenCounter
+from rag.errors import ArtefactCorrupt, ConversionRefused
+
+if TYPE_CHECKING:
+    from rag.encoders.sentence_transformer import SentenceTransformerEncoder
+
+PRECISION = "ctranslate2-int8"
+MIN_COSINE = 0.98
+
+_DESCRIPTION = "encoder.json"
+_TOKENIZER = "tokenizer.json"
+_FAMILY = frozenset({"bert", "distilbert", "roberta", "xlm-roberta", "camembert"})
+_POOLINGS = frozenset({"mean", "cls"})
+# Small batches stay in the processor's cache: on two cores 2 to 4 passages a batch encode 1.5 to 2.5
+# times as many a second as 32 do (benchmarks/README.md).
+_BATCH_TOKENS = 512
+_PROBES = (
+    "What should I do about a fever during chemotherapy?",
+    "Nausea and vomiting are common side effects of some cancer treatments. Ask your doctor about "
+    "medicines that prevent them, and eat small meals through the day.",
+    "Stage II",
+    "The 5-year relative survival rate was 28.6%.",
+)
+
+
+class CTranslateEncoder:
+    """A converted model. Safe to call from several threads; each batch runs on one core."""
+
+    engine = "ctranslate2"
+
+    def __init__(
+        self, folder: Path, *, name: str | None = None, threads: int | None = None
+    ) -> None:
+        import ctranslate2
+
+        description = _verified(folder)
+        self.name = name or str(description["name"])
+        self.recipe = Recipe(**description["recipe"])
+        self.fingerprint = self.recipe.fingerprint
+        self.max_tokens = self.recipe.max_tokens
+        self.dim = int(description["dim"])
+        self._cls = description["pooling"] == "cls"
+        definition = (folder / _TOKENIZER).read_text(encoding="utf-8")
+        self.count_tokens = TokenCounter(definition, self.recipe.document_prompt)
+        self._tokenizer = Tokenizer.from_str(definition)
+        self._tokenizer.enable_truncation(self.max_tokens)
+        self._threads = threads or available_cores()
+        self._model = ctranslate2.Encoder(
+            str(folder), compute_type="int8", inter_threads=self._threads, intra_threads=1
+        )
+
+    def encode_queries(self, texts: Sequence[str]) -> Vectors:
+        """See `Encoder`."""
+        return self._encode([self.recipe.query_prompt + text for text in texts])
+
+    def encode_documents(self, texts: Sequence[str]) -> Vectors:
+        """See `Encoder`."""
+        return self._encode([self.recipe.document_prompt + text for text in texts])
+
+    def _encode(self, texts: Sequence[str]) -> Vectors:
+        ids = [encoding.ids for encoding in self._tokenizer.encode_batch_fast(list(texts))]
+        result = np.empty((len(ids), self.dim), dtype=np.float32)
+        batches = _batches([len(row) for row in ids])
+
+        def fill(batch: Sequence[int]) -> None:
+            result[batch] = self._forward([ids[row] for row in batch])
+
+        if len(batches) < 2:
+            for batch in batches:
+                fill(batch)
+        else:
+            with ThreadPoolExecutor(self._threads) as pool:
+                list(pool.map(fill, batches))
+        return result
+
+    def _forward(self, ids: Sequence[list[int]]) -> Vectors:
+        states = np.asarray(self._model.forward_batch(ids).last_hidden_state, dtype=np.float32)
+        return unit_rows(states[:, 0] if self._cls else _mean(states, [len(row) for row in ids]))
+
+
+def _mean(states: Vectors, lengths: Sequence[int]) -> npt.NDArray[np.floating]:
+    """The mean over each text's own tokens; `states` is [n, longest, dim]."""
+    counts = np.asarray(lengths, dtype=np.float32)[:, None]
+    mask = (np.arange(states.shape[1])[None, :] < counts).astype(np.float32)
+    mean: npt.NDArray[np.floating] = np.einsum("ntd,nt->nd", states, mask) / counts
+    return mean
+
+
+def _batches(lengths: Sequence[int]) -> list[list[int]]:
+    """Rows of like length together, at most `_BATCH_TOKENS` tokens in a batch, longest first."""
+    batches: list[list[int]] = []
+    room = 0
+    for row in sorted(range(len(lengths)), key=lambda row: -lengths[row]):
+        if room < 1:
+            room = max(1, _BATCH_TOKENS // max(1, lengths[row]))
+            batches.append([])
+        batches[-1].append(row)
+        room -= 1
+    return batches
+
+
+def available_cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def conversion_folder(cache: Path, source: ModelSource) -> Path:
+    """Where the conversion of `source` is kept below `cache`."""
+    return cache / f"{source.key[:16]}-int8"
+
+
+def convert(source: ModelSource, reference: SentenceTransformerEncoder, cache: Path) -> Path:
+    """Convert a loaded model below `cache` and return the folder.
+
+    Raises `ConversionRefused` when the architecture is not of the BERT family or the converted
+    model's vectors have a cosine below `MIN_COSINE` to the reference.
+    """
+    pooling = _supported_pooling(reference.model)
+    target = conversion_folder(cache, source)
+    cache.mkdir(parents=True, exist_ok=True)
+    workshop = Path(tempfile.mkdtemp(prefix=".converting-", dir=cache))
+    try:
+        _write(workshop, source, reference, pooling)
+        _compare(CTranslateEncoder(workshop), reference)
+        shutil.rmtree(target, ignore_errors=True)
+        workshop.rename(target)
+    finally:
+        shutil.rmtree(workshop, ignore_errors=True)
+    return target
+
+
+def _supported_pooling(model: Any) -> str:
+    modules = {type(module).__name__: module for module in model}
+    kind = getattr(getattr(model[0], "auto_model", None), "config", None)
+    family = getattr(kind, "model_type", "none")
+    if family not in _FAMILY or set(modules) - {"Transformer", "Pooling", "Normalize"}:
+        raise ConversionRefused(f"a model of type '{family}' ({', '.join(modules)}) runs on torch")
+    pooling = getattr(modules.get("Pooling"), "pooling_mode", None)
+    if pooling not in _POOLINGS:
+        raise ConversionRefused(f"the pooling '{pooling}' runs on torch")
+    return str(pooling)
+
+
+def _write(
+    folder: Path, source: ModelSource, reference: SentenceTransformerEncoder, pooling: str
+) -> None:
+    from ctranslate2.converters import TransformersConverter
+
+    try:
+        converter = TransformersConverter(str(_transformer_folder(source)))
+        converter.convert(str(folder), quantization="int8", force=True)
+    except Exception as error:  # the converter raises whatever its layers raise
+        raise ConversionRefused(f"CTranslate2 cannot convert it: {error}") from error
+    (folder / _TOKENIZER).write_text(reference.count_tokens.definition, encoding="utf-8")
+    description = {
+        "name": source.name,
+        "dim": reference.dim,
+        "pooling": pooling,
+        "recipe": asdict(reference.recipe) | {"precision": PRECISION},
+        "sha256": {file.name: sha256_of(file) for file in sorted(folder.iterdir())},
+    }
+    (folder / _DESCRIPTION).write_text(json.dumps(description, indent=2), encoding="utf-8")
+
+
+def _transformer_folder(source: ModelSource) -> Path:
+    modules = source.folder / "modules.json"
+    if not modules.is_file():
+        return source.folder
+    first = json.loads(modules.read_text(encoding="utf-8"))[0]
+    return source.folder / str(first.get("path", ""))
+
+
+def _compare(converted: CTranslateEncoder, reference: SentenceTransformerEncoder) -> None:
+    ours, theirs = (encoder.encode_documents(_PROBES) for encoder in (converted, reference))
+    lowest = float((ours * theirs).sum(axis=1).min())
+    if not lowest >= MIN_COSINE:
+        raise ConversionRefused(
+            f"the converted vectors have a cosine of {lowest:.3f} to the model's own, "
+            f"expected at least {MIN_COSINE}"
+        )
+
+
+def _verified(folder: Path) -> dict[str, Any]:
+    """The description of a conversion whose files are all as they were written."""
+    try:
+        description: dict[str, Any] = json.loads(
+            (folder / _DESCRIPTION).read_text(encoding="utf-8")
+        )
+        changed = [
+            name
+            for name, digest in description["sha256"].items()
+            if sha256_of(folder / name) != digest
+        ]
+    except (OSError, ValueError, KeyError) as error:
+        raise ArtefactCorrupt(
+            f"the converted encoder {folder} cannot be read ({error}); delete that folder and run: "
+            "rag index"
+        ) from None
+    if changed:
+        raise ArtefactCorrupt(
+            f"{', '.join(changed)} in {folder} changed since it was written; delete that folder and "
+            "run: rag index"
+        )
+    return description

@@ -1,0 +1,271 @@
+"""From a folder of documents to a published version of an index.
+
+Everything is written aside; readers see a new version only when it is whole and on the disk.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import sqlite3
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+from rag.corpus.chunker import CHUNKER_VERSION, DEFAULT_MAX_TOKENS
+from rag.corpus.pipeline import ChunkedDocument, chunk_files
+from rag.corpus.reader import MAX_FILE_BYTES, FoundFile, file_digest, find_files
+from rag.encoders.base import Encoder
+from rag.encoders.ctranslate import available_cores
+from rag.encoders.source import sha256_of
+from rag.errors import CitewellError, EmptyCorpus, IndexNotWritable, UnreadableDocument
+from rag.index.local.faiss_vectors import FaissVectors
+from rag.index.local.layout import CHUNKS, VECTORS, Layout, publish
+from rag.index.local.local_index import LocalIndex
+from rag.index.local.manifest import SCHEMA, SENTINELS, Manifest
+from rag.index.local.store import ChunkWriter
+
+Stage = Literal["reading", "encoding"]
+# Called with the stage, how much of it is done and how much there is (files, then chunks).
+OnProgress = Callable[[Stage, int, int], None]
+
+_ENCODED_AT_ONCE = 512
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildOptions:
+    """What a user may set about a build.
+
+    `strict` publishes nothing when a file cannot be read; `rebuild` builds even when nothing changed.
+    """
+
+    max_tokens: int = DEFAULT_MAX_TOKENS
+    max_file_bytes: int = MAX_FILE_BYTES
+    strict: bool = False
+    rebuild: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildReport:
+    """What a build did.
+
+    `problems` are the files that are not in the index, `empty` the ids of documents without a word
+    besides their title, `repaired` the ids of those whose text was mended, `ignored` counts files
+    that are no markdown. `seconds` tells how long each stage took.
+    """
+
+    manifest: Manifest
+    folder: Path
+    problems: tuple[UnreadableDocument, ...] = ()
+    empty: tuple[str, ...] = ()
+    repaired: tuple[str, ...] = ()
+    ignored: int = 0
+    unchanged: bool = False
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+def build_index(
+    seeds: Path,
+    root: Path,
+    encoder: Encoder,
+    *,
+    options: BuildOptions | None = None,
+    on_progress: OnProgress = lambda stage, done, total: None,
+) -> BuildReport:
+    """Index the markdown files below `seeds` and make the result the current version in `root`.
+
+    A file that cannot be read is reported and left out, and the others go on. Nothing is built when
+    the current version was already made from just these files in just this way.
+    Raises `EmptyCorpus`, `IndexNotWritable`, and with `options.strict` the first
+    `UnreadableDocument`; the current version then stays as it is.
+    """
+    options = options or BuildOptions()
+    files, ignored = find_files(seeds)
+    plan = _Plan.make(seeds, files, encoder, options)
+    layout = Layout(root)
+    if not options.rebuild and (current := _same_as_current(layout, plan)):
+        return current
+    with _workshop(layout) as folder:
+        build = _Build(folder, plan, encoder, on_progress)
+        build.read(files, options)
+        build.encode()
+        manifest = build.finish()
+        published = publish(layout, folder, manifest.index_id)
+    return BuildReport(
+        manifest=manifest,
+        folder=published,
+        problems=tuple(build.problems),
+        empty=tuple(build.empty),
+        repaired=tuple(build.repaired),
+        ignored=ignored,
+        seconds=build.seconds,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What decides the content of a version: files, encoder and settings."""
+
+    seeds: Path
+    files: dict[str, str]
+    encoder: dict[str, Any]
+    chunker: dict[str, int]
+
+    @classmethod
+    def make(
+        cls, seeds: Path, files: Sequence[FoundFile], encoder: Encoder, options: BuildOptions
+    ) -> _Plan:
+        digests = {
+            file.path.relative_to(seeds).as_posix(): file_digest(file, options.max_file_bytes)
+            for file in files
+        }
+        described = {
+            "name": encoder.name,
+            "fingerprint": encoder.fingerprint,
+            "engine": getattr(encoder, "engine", "auto"),
+            "dim": encoder.dim,
+            "max_tokens": encoder.max_tokens,
+        }
+        limit = min(options.max_tokens, encoder.max_tokens)
+        chunker = {"version": CHUNKER_VERSION, "max_tokens": limit}
+        return cls(seeds, digests, described, chunker)
+
+    @property
+    def corpus_sha256(self) -> str:
+        lines = (f"{path} {digest}" for path, digest in sorted(self.files.items()))
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _same_as_current(layout: Layout, plan: _Plan) -> BuildReport | None:
+    """A report on the current version, if it is whole and was made after the same plan."""
+    try:
+        folder = layout.current_version()
+        index = LocalIndex.open_version(folder)
+    except CitewellError:
+        return None
+    index.close()
+    manifest = index.manifest
+    if (manifest.files, manifest.encoder, manifest.chunker) != (
+        plan.files,
+        plan.encoder,
+        plan.chunker,
+    ):
+        return None
+    problems = tuple(
+        UnreadableDocument(plan.seeds / problem["path"], problem["reason"], line=problem["line"])
+        for problem in manifest.problems
+    )
+    return BuildReport(manifest=manifest, folder=folder, problems=problems, unchanged=True)
+
+
+@contextmanager
+def _workshop(layout: Layout) -> Iterator[Path]:
+    """A folder beside the versions to build in; nothing of it is left when the build fails."""
+    try:
+        layout.versions.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=".building-", dir=layout.versions))
+    except OSError as error:
+        raise IndexNotWritable(f"{layout.root} cannot be written: {error.strerror}") from None
+    try:
+        folder.chmod(0o755)
+        yield folder
+    except (OSError, sqlite3.OperationalError) as error:
+        raise IndexNotWritable(f"{layout.root} cannot be written: {error}") from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+class _Build:
+    """One build in its workshop: read, encode, finish."""
+
+    def __init__(
+        self, folder: Path, plan: _Plan, encoder: Encoder, on_progress: OnProgress
+    ) -> None:
+        self._folder, self._plan = folder, plan
+        self._encoder, self._on_progress = encoder, on_progress
+        self._writer = ChunkWriter(folder / CHUNKS)
+        self.problems: list[UnreadableDocument] = []
+        self.empty: list[str] = []
+        self.repaired: list[str] = []
+        self.seconds: dict[str, float] = {}
+
+    def read(self, files: Sequence[FoundFile], options: BuildOptions) -> None:
+        """Read, chunk and store every file."""
+        started = time.perf_counter()
+        outcomes = chunk_files(
+            files,
+            self._encoder.count_tokens,
+            max_tokens=self._plan.chunker["max_tokens"],
+            max_bytes=options.max_file_bytes,
+            workers=available_cores(),
+        )
+        self._on_progress("reading", 0, len(files))
+        for done, outcome in enumerate(outcomes, start=1):
+            if isinstance(outcome, ChunkedDocument):
+                self._store(outcome)
+            elif options.strict:
+                raise outcome
+            else:
+                self.problems.append(outcome)
+            self._on_progress("reading", done, len(files))
+        if not self._writer.chunks:
+            raise EmptyCorpus(_nothing_to_index(self._plan.seeds, self.problems))
+        self._writer.commit()
+        self.seconds["reading"] = time.perf_counter() - started
+
+    def _store(self, chunked: ChunkedDocument) -> None:
+        document = chunked.document
+        self._writer.add(document, chunked.chunks, chunked.fragments)
+        if not chunked.chunks:
+            self.empty.append(document.doc_id)
+        if "mojibake" in document.repairs:
+            self.repaired.append(document.doc_id)
+
+    def encode(self) -> None:
+        """Encode every chunk and write the vectors."""
+        started = time.perf_counter()
+        vectors = FaissVectors.empty(self._encoder.dim)
+        self._on_progress("encoding", 0, self._writer.chunks)
+        for texts in self._writer.embedded_texts(_ENCODED_AT_ONCE):
+            vectors.add(self._encoder.encode_documents(texts))
+            self._on_progress("encoding", len(vectors), self._writer.chunks)
+        vectors.write(self._folder / VECTORS)
+        self.seconds["encoding"] = time.perf_counter() - started
+
+    def finish(self) -> Manifest:
+        """Close the store and write the manifest."""
+        self._writer.close()
+        now = datetime.now(UTC)
+        corpus = self._plan.corpus_sha256
+        manifest = Manifest(
+            schema=SCHEMA,
+            index_id=f"{now:%Y%m%dT%H%M%S}{now.microsecond // 1000:03d}Z-{corpus[:8]}",
+            built_at=now.isoformat(timespec="seconds").replace("+00:00", "Z"),
+            built_by=f"citewell {version('citewell')}",
+            encoder=self._plan.encoder,
+            chunker=self._plan.chunker,
+            corpus_sha256=corpus,
+            files=self._plan.files,
+            problems=[self._described(problem) for problem in self.problems],
+            counts={"documents": self._writer.documents, "chunks": self._writer.chunks},
+            artefacts={name: sha256_of(self._folder / name) for name in (CHUNKS, VECTORS)},
+            sentinels=self._encoder.encode_documents(SENTINELS).tolist(),
+        )
+        manifest.write(self._folder)
+        return manifest
+
+    def _described(self, problem: UnreadableDocument) -> dict[str, Any]:
+        path = problem.path.relative_to(self._plan.seeds).as_posix()
+        return {"path": path, "line": problem.line, "reason": problem.reason}
+
+
+def _nothing_to_index(seeds: Path, problems: Sequence[UnreadableDocument]) -> str:
+    if not problems:
+        return f"no document in {seeds} holds any text"
+    return f"none of the {len(problems)} files in {seeds} can be read; the first: {problems[0]}"

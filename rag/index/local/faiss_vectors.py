@@ -1,0 +1,79 @@
+"""Vectors on disk: a flat FAISS index of fp16 codes, searched exactly by inner product.
+
+Row `i` is the vector of chunk row `i`. Real passages cluster, so approximate indexes tuned on random
+vectors lose neighbours here; up to some 200,000 passages exact search is fast enough.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import faiss
+import numpy as np
+import numpy.typing as npt
+
+from rag.encoders.base import Vectors
+from rag.errors import ArtefactCorrupt
+
+Rows = npt.NDArray[np.int64]
+Scores = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
+
+
+class FaissVectors:
+    """Grows by `add` until it is written; then it is only searched."""
+
+    def __init__(self, index: faiss.Index) -> None:
+        self._index = index
+
+    @classmethod
+    def empty(cls, dim: int) -> FaissVectors:
+        """An index without rows."""
+        codes = faiss.ScalarQuantizer.QT_fp16
+        return cls(faiss.IndexScalarQuantizer(dim, codes, faiss.METRIC_INNER_PRODUCT))
+
+    @classmethod
+    def read(cls, path: Path) -> FaissVectors:
+        """Read what `write` has written. Raises `ArtefactCorrupt`."""
+        try:
+            return cls(faiss.read_index(str(path)))
+        except RuntimeError as error:
+            raise ArtefactCorrupt(f"{path}: {str(error).splitlines()[-1]}") from error
+
+    def write(self, path: Path) -> None:
+        """Write all rows to one file. Raises `OSError`."""
+        try:
+            faiss.write_index(self._index, str(path))
+        except RuntimeError as error:
+            raise OSError(f"{path}: {str(error).splitlines()[-1]}") from error
+
+    def __len__(self) -> int:
+        return int(self._index.ntotal)
+
+    @property
+    def dim(self) -> int:
+        """Number of components."""
+        return int(self._index.d)
+
+    def add(self, vectors: Vectors) -> None:
+        """Append rows of shape [n, dim]."""
+        self._index.add(np.ascontiguousarray(vectors, dtype=np.float32))
+
+    def search(self, vector: Vectors, k: int, allowed: Mask | None = None) -> tuple[Rows, Scores]:
+        """The nearest `k` rows to `vector` ([dim]) among the allowed ones, best first.
+
+        Fewer come back when fewer are allowed. Rows of equal score come in no set order.
+        """
+        k = min(k, len(self) if allowed is None else int(allowed.sum()))
+        if k < 1:
+            return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
+        query = np.ascontiguousarray(vector[None, :], dtype=np.float32)
+        parameters = None if allowed is None else _only(allowed)
+        scores, rows = self._index.search(query, k, params=parameters)
+        found = rows[0] >= 0
+        return rows[0][found], scores[0][found]
+
+
+def _only(allowed: Mask) -> faiss.SearchParameters:
+    bits = np.packbits(allowed, bitorder="little")
+    return faiss.SearchParameters(sel=faiss.IDSelectorBitmap(bits))

@@ -1,0 +1,92 @@
+"""Where things lie in an index folder, and how a version becomes the current one."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from rag.errors import IndexNotFound
+
+CHUNKS = "chunks.sqlite"
+VECTORS = "vectors.faiss"
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The parts of an index folder.
+
+    versions/<id>/   one immutable version each
+    current          the id of the version that is served
+    encoders/        models converted for the fast engine
+    """
+
+    root: Path
+
+    @property
+    def versions(self) -> Path:
+        """The folder of all versions."""
+        return self.root / "versions"
+
+    @property
+    def encoders(self) -> Path:
+        """The folder of converted encoders."""
+        return self.root / "encoders"
+
+    @property
+    def current(self) -> Path:
+        """The file that names the version to serve."""
+        return self.root / "current"
+
+    def version(self, index_id: str) -> Path:
+        """The folder of one version."""
+        return self.versions / index_id
+
+    def current_id(self) -> str | None:
+        """The id of the current version, None when nothing is published."""
+        try:
+            return self.current.read_text(encoding="utf-8").strip() or None
+        except FileNotFoundError:
+            return None
+
+    def current_version(self) -> Path:
+        """The folder of the current version. Raises `IndexNotFound`."""
+        index_id = self.current_id()
+        if index_id is None:
+            raise IndexNotFound(f"no index in {self.root}; build one with: rag index --index {self.root}")
+        folder = self.version(index_id)
+        if not folder.is_dir():
+            raise IndexNotFound(
+                f"{self.current} names the version {index_id}, which is not in {self.versions}; "
+                f"build anew with: rag index --rebuild --index {self.root}"
+            )
+        return folder
+
+
+def publish(layout: Layout, workshop: Path, index_id: str) -> Path:
+    """Make the finished folder `workshop` the current version; returns its final place.
+
+    Every file is on the disk before the one rename that makes the version visible, so a reader
+    finds the old version or the new one and never a part of either.
+    """
+    for file in workshop.iterdir():
+        _sync(file)
+    _sync(workshop)
+    folder = layout.version(index_id)
+    workshop.rename(folder)
+    _sync(layout.versions)
+    pointer = layout.current.with_name(".current-next")
+    pointer.write_text(index_id + "\n", encoding="utf-8")
+    _sync(pointer)
+    pointer.replace(layout.current)
+    _sync(layout.root)
+    return folder
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

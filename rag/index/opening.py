@@ -1,0 +1,57 @@
+"""An index together with the encoder that it was built with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from rag.encoders.base import Encoder
+from rag.encoders.loading import load_encoder
+from rag.errors import EncoderMismatch
+from rag.index.local.layout import Layout
+from rag.index.local.local_index import LocalIndex
+
+
+@dataclass(frozen=True, slots=True)
+class OpenIndex:
+    """A verified index and an encoder whose vectors belong to it."""
+
+    backend: LocalIndex
+    encoder: Encoder
+
+
+def open_index(
+    root: Path,
+    *,
+    encoder: Encoder | str | None = None,
+    threads: int | None = None,
+) -> OpenIndex:
+    """Open the current version in `root` with its encoder.
+
+    The index knows its encoder and engine; `encoder` may name or be one as well, which must then be
+    the same by its fingerprint. Raises `EncoderMismatch` and whatever opening either of them raises.
+    """
+    backend = LocalIndex.open(root)
+    if encoder is None:
+        encoder = backend.info.encoder
+    if isinstance(encoder, str):
+        encoder = load_encoder(
+            encoder,
+            cache=Layout(root).encoders,
+            engine=backend.manifest.encoder["engine"],
+            threads=threads,
+        )
+    _check_encoder(backend, encoder, root)
+    return OpenIndex(backend, encoder)
+
+
+def _check_encoder(backend: LocalIndex, encoder: Encoder, root: Path) -> None:
+    info = backend.info
+    if encoder.fingerprint != info.encoder_fingerprint:
+        backend.close()
+        raise EncoderMismatch(
+            f"the index {info.index_id} was built with the encoder '{info.encoder}' "
+            f"(fingerprint {info.encoder_fingerprint[:12]}), but '{encoder.name}' is at hand "
+            f"(fingerprint {encoder.fingerprint[:12]}); build anew with: "
+            f"RAG_ENCODER={encoder.name} rag index --index {root}"
+        )

@@ -1,0 +1,73 @@
+"""What a command has to tell, in plain words for a terminal."""
+
+from __future__ import annotations
+
+import textwrap
+
+from rich.console import Console
+from rich.text import Text
+
+from rag.answer.answer import Answer, Passage
+from rag.index.builder import BuildReport
+
+_SHOWN_PROBLEMS = 50
+_WIDTH = 100
+
+
+def tell_build(report: BuildReport, console: Console) -> None:
+    """Say what was built and everything that is not in it."""
+    counts = report.manifest.counts
+    for problem in report.problems[:_SHOWN_PROBLEMS]:
+        _line(console, f"not indexed: {problem}")
+    hidden = len(report.problems) - _SHOWN_PROBLEMS
+    if hidden > 0:
+        _line(console, f"not indexed: {hidden} more; manifest.json names them all")
+    for doc_id in report.empty:
+        _line(console, f"no passage: {doc_id} has no words besides its title")
+    for doc_id in report.repaired:
+        _line(console, f"repaired: {doc_id} (wrongly decoded characters)")
+    if report.ignored:
+        _line(console, f"ignored: {report.ignored} files that are not markdown")
+    if report.unchanged:
+        _line(console, f"Nothing changed; the index stays {report.manifest.index_id}.")
+        return
+    seconds = sum(report.seconds.values())
+    left_out = f" ({len(report.problems)} not indexed)" if report.problems else ""
+    _line(
+        console,
+        f"Published {report.manifest.index_id}: {counts['documents']:,} documents{left_out}, "
+        f"{counts['chunks']:,} chunks, {seconds:,.1f} s.",
+    )
+
+
+def tell_answer(answer: Answer, console: Console) -> None:
+    """Print the passages for a person to read."""
+    if not answer.passages:
+        _line(console, "No passage in the index can be returned.")
+    for passage in answer.passages:
+        _tell_passage(passage, console)
+
+
+def _tell_passage(passage: Passage, console: Console) -> None:
+    citation = passage.citation
+    reviewed = citation.last_reviewed.isoformat() if citation.last_reviewed else "unknown"
+    path = " > ".join((citation.title, *passage.heading_path))
+    console.print(Text(f"{citation.label} {path}", style="bold"), soft_wrap=True)
+    for line in passage.text.splitlines():
+        indent = "    " + " " * (len(line) - len(line.lstrip()))
+        _line(console, textwrap.fill(line, _WIDTH, initial_indent="    ", subsequent_indent=indent))
+    facts = [
+        f"source: {citation.source or 'unknown'}",
+        f"reviewed: {reviewed}",
+        f"license: {citation.license or 'unknown'}",
+        f"audience: {citation.audience}",
+    ]
+    _line(console, "    " + " | ".join(facts))
+    if citation.deep_link:
+        _line(console, f"    {citation.deep_link}")
+    _line(console, f"    {passage.chunk_id}")
+    _line(console, "")
+
+
+def _line(console: Console, text: str) -> None:
+    console.print(Text(text), soft_wrap=True)

@@ -1,0 +1,135 @@
+"""Every failure of a request as problem details (RFC 9457); no stack trace and no question leaves here."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Sequence
+from http import HTTPStatus
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from rag import errors
+from rag.serve.wire import PROBLEM_TYPE, FieldProblem, Problem
+
+# One status for each leaf of the error tree; a test keeps the table complete.
+STATUS: dict[type[errors.CitewellError], HTTPStatus] = {
+    errors.InvalidRequest: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.SettingsError: HTTPStatus.INTERNAL_SERVER_ERROR,
+    errors.UnreadableDocument: HTTPStatus.INTERNAL_SERVER_ERROR,
+    errors.EmptyCorpus: HTTPStatus.INTERNAL_SERVER_ERROR,
+    errors.EncoderNotFound: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.WeightsMismatch: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.ConversionRefused: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.IndexNotFound: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.SchemaMismatch: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.ArtefactCorrupt: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.EncoderMismatch: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.IndexNotWritable: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+
+_log = logging.getLogger(__name__)
+
+
+def problem_response(
+    status: int,
+    detail: str,
+    *,
+    fields: Sequence[FieldProblem] = (),
+    headers: dict[str, str] | None = None,
+) -> Response:
+    """A problem details response with a `request_id` of its own."""
+    body = Problem(
+        title=HTTPStatus(status).phrase,
+        status=status,
+        detail=detail,
+        request_id=uuid.uuid4().hex,
+        errors=list(fields),
+    )
+    return Response(
+        body.model_dump_json(), status_code=status, media_type=PROBLEM_TYPE, headers=headers
+    )
+
+
+def install_problem_handlers(app: FastAPI) -> None:
+    """Answer every error of `app` with problem details."""
+    app.add_exception_handler(RequestValidationError, _on_validation)
+    app.add_exception_handler(HTTPException, _on_http)
+    app.add_exception_handler(errors.CitewellError, _on_citewell)
+    app.add_middleware(_LastResort)
+
+
+async def _on_validation(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    if any(fault["type"] == "json_invalid" for fault in error.errors()):
+        return problem_response(HTTPStatus.BAD_REQUEST, "The body is not valid JSON.")
+    fields = [FieldProblem(field=_field(f["loc"]), message=f["msg"]) for f in error.errors()]
+    detail = "; ".join(f"{fault.field}: {fault.message}" for fault in fields)
+    return problem_response(HTTPStatus.UNPROCESSABLE_ENTITY, detail, fields=fields)
+
+
+def _field(location: Sequence[int | str]) -> str:
+    return ".".join(str(part) for part in location[1:]) or str(location[0])
+
+
+async def _on_http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    detail = str(error.detail)
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        detail = f"There is nothing at {request.url.path}; the routes are listed at /docs."
+    elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        detail = f"{request.url.path} does not take {request.method}."
+    headers = dict(error.headers) if error.headers else None
+    return problem_response(error.status_code, detail, headers=headers)
+
+
+async def _on_citewell(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, errors.CitewellError)
+    status = STATUS[type(error)]
+    if isinstance(error, errors.InvalidRequest):
+        field = FieldProblem(field=error.field, message=error.reason)
+        return problem_response(status, str(error), fields=[field])
+    _log.error("%s", error)
+    return problem_response(status, "The service cannot answer now; its log says why.")
+
+
+class _LastResort:
+    """Turns an unforeseen exception into a bare 500; logs its type and place, never its message,
+    which may hold a part of the question."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = False
+
+        async def watch(message: Message) -> None:
+            nonlocal started
+            started = started or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watch)
+        except Exception as error:  # whatever it is, the client gets no trace of it
+            _log.error("unforeseen %s at %s", type(error).__name__, _place(error))
+            if scope["type"] != "http" or started:
+                raise _Hidden from None
+            response = problem_response(
+                HTTPStatus.INTERNAL_SERVER_ERROR, "Something went wrong on our side."
+            )
+            await response(scope, receive, send)
+
+
+class _Hidden(Exception):
+    """Stands for an exception whose message may not be logged."""
+
+
+def _place(error: BaseException) -> str:
+    trace = error.__traceback__
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    return f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else "an unknown place"
