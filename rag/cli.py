@@ -42,16 +42,12 @@ class EngineChoice(StrEnum):
     torch = "torch"
 
 
-IndexOption = Annotated[
-    Path | None, typer.Option("--index", help="Folder of the index.  [default: index]")
-]
+IndexOption = Annotated[Path | None, typer.Option("--index", help="Folder of the index.  [default: index]")]
 
 
 @app.command()
 def index(
-    seeds: Annotated[
-        Path | None, typer.Argument(help="Folder of markdown files.  [default: seeds]")
-    ] = None,
+    seeds: Annotated[Path | None, typer.Argument(help="Folder of markdown files.  [default: seeds]")] = None,
     index_folder: IndexOption = None,
     encoder: Annotated[
         str | None,
@@ -69,9 +65,7 @@ def index(
     strict: Annotated[
         bool | None, typer.Option("--strict", help="Publish nothing when a file cannot be read.")
     ] = None,
-    rebuild: Annotated[
-        bool, typer.Option("--rebuild", help="Build even when nothing changed.")
-    ] = False,
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Build even when nothing changed.")] = False,
 ) -> None:
     """Build an index from a folder of markdown files and publish it.
 
@@ -125,12 +119,8 @@ def _build(settings: Settings, *, rebuild: bool) -> int:
 def ask(
     question: Annotated[str, typer.Argument(help="The question, in quotation marks.")],
     index_folder: IndexOption = None,
-    top_k: Annotated[
-        int | None, typer.Option(help="How many passages, 1 to 50.  [default: 5]")
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print what POST /ask returns.")
-    ] = False,
+    top_k: Annotated[int | None, typer.Option(help="How many passages, 1 to 50.  [default: 5]")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what POST /ask returns.")] = False,
 ) -> None:
     """Print the passages that answer a question, best first, each with its citation."""
     with _errors_told():
@@ -151,9 +141,7 @@ def ask(
 
 @app.command()
 def show(
-    an_id: Annotated[
-        str, typer.Argument(metavar="CHUNK_OR_DOC_ID", help="An id as 'rag ask' prints it.")
-    ],
+    an_id: Annotated[str, typer.Argument(metavar="CHUNK_OR_DOC_ID", help="An id as 'rag ask' prints it.")],
     index_folder: IndexOption = None,
 ) -> None:
     """Print a chunk's markdown or a whole document as it stands in the index."""
@@ -176,9 +164,7 @@ def show(
 @app.command()
 def serve(
     index_folder: IndexOption = None,
-    host: Annotated[
-        str | None, typer.Option(help="Address to serve on.  [default: 127.0.0.1]")
-    ] = None,
+    host: Annotated[str | None, typer.Option(help="Address to serve on.  [default: 127.0.0.1]")] = None,
     port: Annotated[
         int | None, typer.Option(help="Port to serve on; 0 takes a free one.  [default: 8000]")
     ] = None,

@@ -24,9 +24,7 @@ CONFIG_FILE = "rag.yaml"
 class Settings(BaseSettings):
     """Every setting with its default. A variable wins over rag.yaml, an option over both."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="RAG_", yaml_file=CONFIG_FILE, extra="forbid", frozen=True
-    )
+    model_config = SettingsConfigDict(env_prefix="RAG_", yaml_file=CONFIG_FILE, extra="forbid", frozen=True)
 
     seeds: Path = Field(Path("seeds"), description="Folder of the documents.")
     index: Path = Field(Path("index"), description="Folder of the index.")
@@ -42,13 +40,11 @@ class Settings(BaseSettings):
         256, ge=32, le=8192, description="Longest chunk in tokens, title and headings included."
     )
     max_file_bytes: int = Field(10_000_000, ge=1, description="Larger files are refused.")
-    strict: bool = Field(False, description="Publish nothing when a file cannot be read.")
+    strict: bool = Field(default=False, description="Publish nothing when a file cannot be read.")
     top_k: int = Field(5, ge=1, le=50, description="Passages in an answer.")
     host: str = Field("127.0.0.1", description="Address to serve on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to serve on; 0 takes a free one.")
-    threads: int | None = Field(
-        None, ge=1, description="Cores for the encoder; all of them by default."
-    )
+    threads: int | None = Field(None, ge=1, description="Cores for the encoder; all of them by default.")
 
     @classmethod
     def settings_customise_sources(
@@ -56,8 +52,8 @@ class Settings(BaseSettings):
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the library names these
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Options first, then variables, then rag.yaml."""
         return init_settings, env_settings, YamlConfigSettingsSource(settings_cls)

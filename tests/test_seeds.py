@@ -216,9 +216,7 @@ def test_no_sample_makes_up_a_telephone_number(samples: Mapping[str, Document]) 
 
 def test_fever_means_the_same_temperature_in_every_sample(samples: Mapping[str, Document]) -> None:
     degrees = {
-        degree
-        for sample in samples.values()
-        for degree in re.findall(r"[\d.]+ °[FC]", body_of(sample))
+        degree for sample in samples.values() for degree in re.findall(r"[\d.]+ °[FC]", body_of(sample))
     }
     assert degrees == {"100.5 °F", "38 °C"}
 

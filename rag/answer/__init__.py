@@ -1,1 +1,1 @@
-
+"""Passages to a cited answer."""

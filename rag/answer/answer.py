@@ -28,7 +28,8 @@ class Location:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Passage:
     """A chunk in an answer. `rank` counts from 1; `score` only orders. `metadata` holds the document's
-    own keys that Citewell does not know."""
+    own keys that Citewell does not know.
+    """
 
     rank: int
     score: float

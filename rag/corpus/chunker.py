@@ -42,9 +42,7 @@ class _Piece:
 class Chunker:
     """Cuts documents into chunks of at most `max_tokens` tokens: context, text and special tokens."""
 
-    def __init__(
-        self, count_tokens: CountTokens, *, max_tokens: int = DEFAULT_MAX_TOKENS
-    ) -> None:
+    def __init__(self, count_tokens: CountTokens, *, max_tokens: int = DEFAULT_MAX_TOKENS) -> None:
         self._count = count_tokens
         self._special = count_tokens([""])[0]
         self.max_tokens = max_tokens
@@ -110,9 +108,7 @@ def _lonely_heading(document: Document, section: Section) -> list[tuple[int, int
     return [(section.heading.start, section.heading.end)]
 
 
-def _cut(
-    document: Document, span: tuple[int, int], section: Section, context: str
-) -> _Piece:
+def _cut(document: Document, span: tuple[int, int], section: Section, context: str) -> _Piece:
     markdown = document.text[slice(*span)]
     text, targets = render(markdown)
     links = tuple(_absolute(targets, document.metadata.url))

@@ -47,7 +47,7 @@ class _Page:
         self._words += _words(text)
 
     def first_is_at(self, words: Sequence[str], place: int) -> bool:
-        """Do these words stand nowhere before chunk number `place`?"""
+        """Tell whether these words stand nowhere before chunk number `place`."""
         if self._joined is None:
             self._joined = f" {' '.join(self._words)} "
             lengths = [0]

@@ -67,9 +67,7 @@ def parse_metadata(source: str, *, fallback_title: str = "", headline: str = "")
     `fallback_title` is used when no title is given. Raises `FrontMatterError`.
     """
     entries = {entry.key: entry for entry in _entries(source)}
-    known = {
-        name: read(entries.pop(key)) for key, (name, read) in _KNOWN.items() if key in entries
-    }
+    known = {name: read(entries.pop(key)) for key, (name, read) in _KNOWN.items() if key in entries}
     title = known.pop("title", None) or headline or fallback_title
     claim = known.pop("audience_claim", None)
     return Metadata(
@@ -108,14 +106,12 @@ def _compose(source: str) -> yaml.Node | None:
             if isinstance(event, yaml.AliasEvent):
                 raise FrontMatterError(
                     "YAML aliases are refused (they can expand without bound)",
-                    event.start_mark.line + 2,
+                    event.start_mark.line + 2 if event.start_mark else 1,
                 )
         node: yaml.Node | None = yaml.compose(source, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        raise FrontMatterError(
-            f"not valid YAML: {error.problem}", mark.line + 2 if mark else 1
-        ) from None
+        raise FrontMatterError(f"not valid YAML: {error.problem}", mark.line + 2 if mark else 1) from None
     except yaml.YAMLError as error:
         raise FrontMatterError(f"not valid YAML: {str(error).splitlines()[0]}", 1) from None
     except RecursionError:
@@ -178,9 +174,7 @@ def _url(entry: _Entry) -> str | None:
     except ValueError:
         parts = None
     if parts is None or parts.scheme not in ("http", "https") or not parts.netloc:
-        raise FrontMatterError(
-            f"'{entry.key}' must be an http(s) address, found '{text[:80]}'", entry.line
-        )
+        raise FrontMatterError(f"'{entry.key}' must be an http(s) address, found '{text[:80]}'", entry.line)
     return text
 
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 
 from markdown_it.token import Token
 
-from rag.corpus.plaintext import inline_markdown, markdown_parser, plain_text
+from rag.corpus.inline import line_text, markdown_parser
+from rag.corpus.plaintext import plain_text
 
 MAX_BORROWED_HEADING = 200
 
@@ -59,7 +60,7 @@ def sections(text: str, body_start: int) -> list[Section]:
         if token.level != 0 or token.map is None:
             continue
         if token.type == "heading_open":
-            level, title = int(token.tag[1]), inline_markdown(tokens[index + 1].content)
+            level, title = int(token.tag[1]), line_text(tokens[index + 1].content)
             while open_headings and open_headings[-1][0] >= level:
                 open_headings.pop()
             open_headings.append((level, title))
@@ -68,7 +69,7 @@ def sections(text: str, body_start: int) -> list[Section]:
             result.append(Section(_path(open_headings), heading, level))
         elif _lends_heading(open_headings, result[-1], token, tokens[index + 1].content):
             level = open_headings[-1][0]
-            open_headings[-1] = (level, inline_markdown(tokens[index + 1].content))
+            open_headings[-1] = (level, line_text(tokens[index + 1].content))
             result[-1] = Section(_path(open_headings), source.block(token, tokens, index), level)
         elif token.type != "hr":
             result[-1].blocks.append(source.block(token, tokens, index))
@@ -82,7 +83,7 @@ def _path(open_headings: Sequence[tuple[int, str]]) -> tuple[str, ...]:
 def _lends_heading(
     open_headings: Sequence[tuple[int, str]], section: Section, token: Token, content: str
 ) -> bool:
-    """Is this the paragraph that holds the words of the empty heading right before it?"""
+    """Tell whether this paragraph holds the words of the empty heading right before it."""
     if not open_headings or open_headings[-1][1] or section.blocks:
         return False
     if token.type != "paragraph_open" or len(content) > MAX_BORROWED_HEADING:
@@ -118,8 +119,7 @@ class _Source:
         return Block(_NESTED[kind], start, end, tuple(children))
 
     def _span(self, token: Token) -> tuple[int, int]:
-        assert token.map is not None
-        first, last = token.map
+        first, last = token.map or (0, 0)
         start, end = self._line_starts[first], min(self._line_starts[last], len(self._text))
         raw = self._text[start:end]
         return start + len(raw) - len(raw.lstrip()), start + len(raw.rstrip())

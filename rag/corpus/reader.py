@@ -62,9 +62,11 @@ def find_files(root: Path) -> tuple[list[FoundFile], int]:
     for folder, subfolders, names in os.walk(root):
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
         here = Path(folder)
-        for name in list(subfolders):
-            if (here / name).is_symlink():
-                found.append(_refused(here / name, root, "a symbolic link to a folder"))
+        found += [
+            _refused(here / name, root, "a symbolic link to a folder")
+            for name in subfolders
+            if (here / name).is_symlink()
+        ]
         for name in names:
             if name.startswith("."):
                 continue

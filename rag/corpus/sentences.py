@@ -8,10 +8,25 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-_ABBREVIATIONS = frozenset(
-    "dr mr mrs ms prof st jr sr vs etc e.g i.e eg ie cf al fig figs no nos vol approx ca ph.d m.d "
-    "b.s m.s r.n u.s u.k d.c inc ltd co dept est gen op resp".split()
-)
+_TITLES = {"dr", "mr", "mrs", "ms", "prof", "st", "jr", "sr", "ph.d", "m.d", "b.s", "m.s", "r.n"}
+_SHORT_WORDS = {
+    "vs",
+    "etc",
+    "e.g",
+    "i.e",
+    "eg",
+    "ie",
+    "cf",
+    "al",
+    "fig",
+    "figs",
+    "no",
+    "nos",
+    "vol",
+    "approx",
+}
+_PLACES = {"ca", "u.s", "u.k", "d.c", "inc", "ltd", "co", "dept", "est", "gen", "op", "resp"}
+_ABBREVIATIONS = frozenset(_TITLES | _SHORT_WORDS | _PLACES)
 _END = re.compile(
     r"""[.!?…]+ (?: \[\[[^\]\s]*\]\(\#cit/[^)\s]*\)\] | ["'”’)\]*_] )*  # closing signs and marks
         \s+ (?= [*_"'“‘(\[]* [A-Z0-9À-ÞΑ-Ω] | [-•] )""",

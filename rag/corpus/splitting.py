@@ -33,8 +33,9 @@ def keep_introductions(text: str, blocks: Sequence[Block]) -> list[Block]:
         if block.kind == "list" and joined and _introduces(text, joined[-1]):
             introduction = joined.pop()
             parts = (introduction, *block.children)
-            block = Block("introduced", introduction.start, block.end, parts)
-        joined.append(block)
+            joined.append(Block("introduced", introduction.start, block.end, parts))
+        else:
+            joined.append(block)
     return joined
 
 

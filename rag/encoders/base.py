@@ -82,5 +82,4 @@ def unit_rows(vectors: npt.NDArray[np.floating]) -> Vectors:
     """Scale each row to length 1; a row of zeros stays as it is."""
     rows = np.asarray(vectors, dtype=np.float32)
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    result: Vectors = rows / np.where(lengths == 0, np.float32(1), lengths)
-    return result
+    return (rows / np.where(lengths == 0, 1, lengths)).astype(np.float32)

@@ -40,8 +40,7 @@ _POOLINGS = frozenset({"mean", "cls"})
 _BATCH_TOKENS = 512
 _PROBES = (
     "What should I do about a fever during chemotherapy?",
-    "Nausea and vomiting are common side effects of some cancer treatments. Ask your doctor about "
-    "medicines that prevent them, and eat small meals through the day.",
+    "Nausea and vomiting are common side effects of some cancer treatments. Eat small meals through the day.",
     "Stage II",
     "The 5-year relative survival rate was 28.6%.",
 )
@@ -52,9 +51,7 @@ class CTranslateEncoder:
 
     engine = "ctranslate2"
 
-    def __init__(
-        self, folder: Path, *, name: str | None = None, threads: int | None = None
-    ) -> None:
+    def __init__(self, folder: Path, *, name: str | None = None, threads: int | None = None) -> None:
         import ctranslate2
 
         description = _verified(folder)
@@ -165,9 +162,7 @@ def _supported_pooling(model: Any) -> str:
     return str(pooling)
 
 
-def _write(
-    folder: Path, source: ModelSource, reference: SentenceTransformerEncoder, pooling: str
-) -> None:
+def _write(folder: Path, source: ModelSource, reference: SentenceTransformerEncoder, pooling: str) -> None:
     from ctranslate2.converters import TransformersConverter
 
     try:
@@ -207,18 +202,13 @@ def _compare(converted: CTranslateEncoder, reference: SentenceTransformerEncoder
 def _verified(folder: Path) -> dict[str, Any]:
     """The description of a conversion whose files are all as they were written."""
     try:
-        description: dict[str, Any] = json.loads(
-            (folder / _DESCRIPTION).read_text(encoding="utf-8")
-        )
+        description: dict[str, Any] = json.loads((folder / _DESCRIPTION).read_text(encoding="utf-8"))
         changed = [
-            name
-            for name, digest in description["sha256"].items()
-            if sha256_of(folder / name) != digest
+            name for name, digest in description["sha256"].items() if sha256_of(folder / name) != digest
         ]
     except (OSError, ValueError, KeyError) as error:
         raise ArtefactCorrupt(
-            f"the converted encoder {folder} cannot be read ({error}); delete that folder and run: "
-            "rag index"
+            f"the converted encoder {folder} cannot be read ({error}); delete that folder and run: rag index"
         ) from None
     if changed:
         raise ArtefactCorrupt(

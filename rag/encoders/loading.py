@@ -16,9 +16,7 @@ Engine = Literal["auto", "ctranslate2", "torch"]
 _log = logging.getLogger(__name__)
 
 
-def load_encoder(
-    name: str, *, cache: Path, engine: Engine = "auto", threads: int | None = None
-) -> Encoder:
+def load_encoder(name: str, *, cache: Path, engine: Engine = "auto", threads: int | None = None) -> Encoder:
     """Load the encoder called `name`.
 
     `cache` keeps conversions for the fast engine; with one at hand, torch is not imported. `auto`

@@ -32,9 +32,7 @@ class SentenceTransformerEncoder:
         self.fingerprint = self.recipe.fingerprint
         self.max_tokens = self.recipe.max_tokens
         self.dim = int(self._model.get_embedding_dimension() or 0)
-        self.count_tokens = TokenCounter(
-            tokenizer_definition(self._model), self.recipe.document_prompt
-        )
+        self.count_tokens = TokenCounter(tokenizer_definition(self._model), self.recipe.document_prompt)
 
     @property
     def model(self) -> Any:
@@ -52,9 +50,7 @@ class SentenceTransformerEncoder:
     def _encode(self, encode: Any, texts: Sequence[str]) -> Vectors:
         if not texts:
             return np.empty((0, self.dim), dtype=np.float32)
-        vectors = encode(
-            list(texts), batch_size=_BATCH, convert_to_numpy=True, show_progress_bar=False
-        )
+        vectors = encode(list(texts), batch_size=_BATCH, convert_to_numpy=True, show_progress_bar=False)
         return unit_rows(vectors)
 
 

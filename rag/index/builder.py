@@ -76,7 +76,7 @@ def build_index(
     encoder: Encoder,
     *,
     options: BuildOptions | None = None,
-    on_progress: OnProgress = lambda stage, done, total: None,
+    on_progress: OnProgress | None = None,
 ) -> BuildReport:
     """Index the markdown files below `seeds` and make the result the current version in `root`.
 
@@ -92,7 +92,7 @@ def build_index(
     if not options.rebuild and (current := _same_as_current(layout, plan)):
         return current
     with _workshop(layout) as folder:
-        build = _Build(folder, plan, encoder, on_progress)
+        build = _Build(folder, plan, encoder, on_progress or _silent)
         build.read(files, options)
         build.encode()
         manifest = build.finish()
@@ -118,9 +118,7 @@ class _Plan:
     chunker: dict[str, int]
 
     @classmethod
-    def make(
-        cls, seeds: Path, files: Sequence[FoundFile], encoder: Encoder, options: BuildOptions
-    ) -> _Plan:
+    def make(cls, seeds: Path, files: Sequence[FoundFile], encoder: Encoder, options: BuildOptions) -> _Plan:
         digests = {
             file.path.relative_to(seeds).as_posix(): file_digest(file, options.max_file_bytes)
             for file in files
@@ -184,9 +182,7 @@ def _workshop(layout: Layout) -> Iterator[Path]:
 class _Build:
     """One build in its workshop: read, encode, finish."""
 
-    def __init__(
-        self, folder: Path, plan: _Plan, encoder: Encoder, on_progress: OnProgress
-    ) -> None:
+    def __init__(self, folder: Path, plan: _Plan, encoder: Encoder, on_progress: OnProgress) -> None:
         self._folder, self._plan = folder, plan
         self._encoder, self._on_progress = encoder, on_progress
         self._writer = ChunkWriter(folder / CHUNKS)
@@ -263,6 +259,10 @@ class _Build:
     def _described(self, problem: UnreadableDocument) -> dict[str, Any]:
         path = problem.path.relative_to(self._plan.seeds).as_posix()
         return {"path": path, "line": problem.line, "reason": problem.reason}
+
+
+def _silent(_stage: Stage, _done: int, _total: int) -> None:
+    """Show no progress."""
 
 
 def _nothing_to_index(seeds: Path, problems: Sequence[UnreadableDocument]) -> str:

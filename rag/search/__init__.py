@@ -1,1 +1,1 @@
-
+"""A question to a ranking."""

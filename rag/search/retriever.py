@@ -46,8 +46,6 @@ def check_request(question: str, top_k: int) -> None:
     if not question.strip():
         raise InvalidRequest("question", "is empty; ask something")
     if len(question) > MAX_QUESTION:
-        raise InvalidRequest(
-            "question", f"has {len(question):,} characters; the limit is {MAX_QUESTION:,}"
-        )
+        raise InvalidRequest("question", f"has {len(question):,} characters; the limit is {MAX_QUESTION:,}")
     if not 1 <= top_k <= MAX_TOP_K:
         raise InvalidRequest("top_k", f"is {top_k}; it must be from 1 to {MAX_TOP_K}")

@@ -1,1 +1,1 @@
-
+"""HTTP: the API and its wire form."""

@@ -10,9 +10,7 @@ from rag.answer.answer import Answerer
 from rag.serve.problems import install_problem_handlers
 from rag.serve.wire import PROBLEM_TYPE, AskRequest, AskResponse, Problem, to_response
 
-_DESCRIPTION = (
-    "Answers a patient's question with the passages that answer it, each one cited exactly."
-)
+_DESCRIPTION = "Answers a patient's question with the passages that answer it, each one cited exactly."
 
 
 def create_app(answerer: Answerer) -> FastAPI:

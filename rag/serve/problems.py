@@ -6,6 +6,7 @@ import logging
 import uuid
 from collections.abc import Sequence
 from http import HTTPStatus
+from typing import cast
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -50,9 +51,7 @@ def problem_response(
         request_id=uuid.uuid4().hex,
         errors=list(fields),
     )
-    return Response(
-        body.model_dump_json(), status_code=status, media_type=PROBLEM_TYPE, headers=headers
-    )
+    return Response(body.model_dump_json(), status_code=status, media_type=PROBLEM_TYPE, headers=headers)
 
 
 def install_problem_handlers(app: FastAPI) -> None:
@@ -64,10 +63,10 @@ def install_problem_handlers(app: FastAPI) -> None:
 
 
 async def _on_validation(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
-    if any(fault["type"] == "json_invalid" for fault in error.errors()):
+    faults = cast("RequestValidationError", error).errors()
+    if any(fault["type"] == "json_invalid" for fault in faults):
         return problem_response(HTTPStatus.BAD_REQUEST, "The body is not valid JSON.")
-    fields = [FieldProblem(field=_field(f["loc"]), message=f["msg"]) for f in error.errors()]
+    fields = [FieldProblem(field=_field(f["loc"]), message=f["msg"]) for f in faults]
     detail = "; ".join(f"{fault.field}: {fault.message}" for fault in fields)
     return problem_response(HTTPStatus.UNPROCESSABLE_ENTITY, detail, fields=fields)
 
@@ -77,7 +76,7 @@ def _field(location: Sequence[int | str]) -> str:
 
 
 async def _on_http(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
+    error = cast("HTTPException", error)
     detail = str(error.detail)
     if error.status_code == HTTPStatus.NOT_FOUND:
         detail = f"There is nothing at {request.url.path}; the routes are listed at /docs."
@@ -88,7 +87,7 @@ async def _on_http(request: Request, error: Exception) -> Response:
 
 
 async def _on_citewell(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, errors.CitewellError)
+    error = cast("errors.CitewellError", error)
     status = STATUS[type(error)]
     if isinstance(error, errors.InvalidRequest):
         field = FieldProblem(field=error.field, message=error.reason)
@@ -99,7 +98,8 @@ async def _on_citewell(_request: Request, error: Exception) -> Response:
 
 class _LastResort:
     """Turns an unforeseen exception into a bare 500; logs its type and place, never its message,
-    which may hold a part of the question."""
+    which may hold a part of the question.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -114,13 +114,11 @@ class _LastResort:
 
         try:
             await self._app(scope, receive, watch)
-        except Exception as error:  # whatever it is, the client gets no trace of it
+        except Exception as error:  # noqa: BLE001 - whatever it is, the client gets no trace of it
             _log.error("unforeseen %s at %s", type(error).__name__, _place(error))
             if scope["type"] != "http" or started:
                 raise _Hidden from None
-            response = problem_response(
-                HTTPStatus.INTERNAL_SERVER_ERROR, "Something went wrong on our side."
-            )
+            response = problem_response(HTTPStatus.INTERNAL_SERVER_ERROR, "Something went wrong on our side.")
             await response(scope, receive, send)
 
 

@@ -7,6 +7,7 @@ vectors lose neighbours here; up to some 200,000 passages exact search is fast e
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import faiss
 import numpy as np
@@ -74,6 +75,8 @@ class FaissVectors:
         return rows[0][found], scores[0][found]
 
 
-def _only(allowed: Mask) -> faiss.SearchParameters:
+def _only(allowed: Mask) -> Any:
+    # The stubs describe the C++ constructors, not these.
+    library: Any = faiss
     bits = np.packbits(allowed, bitorder="little")
-    return faiss.SearchParameters(sel=faiss.IDSelectorBitmap(bits))
+    return library.SearchParameters(sel=library.IDSelectorBitmap(bits))

@@ -137,15 +137,12 @@ class ChunkStore:
     def counts(self) -> dict[str, int]:
         """How many documents and chunks there are."""
         return {
-            name: int(self._query(f"SELECT count(*) FROM {name}")[0][0])
-            for name in ("documents", "chunks")
+            name: int(self._query(f"SELECT count(*) FROM {name}")[0][0]) for name in ("documents", "chunks")
         }
 
     def rows_where_status(self, status: str) -> list[int]:
         """The rows of the chunks whose document has this status."""
-        found = self._query(
-            "SELECT row FROM chunks c JOIN documents USING (doc) WHERE status = ?", (status,)
-        )
+        found = self._query("SELECT row FROM chunks c JOIN documents USING (doc) WHERE status = ?", (status,))
         return [row for (row,) in found]
 
     def chunk_ids(self, rows: Iterable[int]) -> list[str]:
@@ -179,9 +176,7 @@ class ChunkStore:
         if not rows:
             raise KeyError(doc_id)
         text, body_start, sha256, repairs, *metadata = rows[0]
-        return Document(
-            doc_id, text, body_start, _metadata(metadata), sha256, tuple(json.loads(repairs))
-        )
+        return Document(doc_id, text, body_start, _metadata(metadata), sha256, tuple(json.loads(repairs)))
 
     def close(self) -> None:
         """Close the connections of all threads."""
@@ -194,7 +189,7 @@ class ChunkStore:
             connection = sqlite3.connect(self._uri, uri=True, check_same_thread=False)
             self._local.connection = connection
             self._opened.append(connection)
-        return connection.execute(sql, values).fetchall()  # type: ignore[no-any-return]
+        return connection.execute(sql, values).fetchall()
 
 
 def _parts(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
