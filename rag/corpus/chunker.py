@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import urljoin
 
-from rag.corpus.document import Chunk, Document, Link
+from rag.corpus.document import Chunk, Document, Link, embedded_text
 from rag.corpus.markdown import Section, sections
 from rag.corpus.packing import CountTokens, Packer
 from rag.corpus.plaintext import render
@@ -69,7 +69,7 @@ class Chunker:
             limit = max(1, limit - excess)
 
     def _excess(self, pieces: Sequence[_Piece]) -> int:
-        embedded = [f"{piece.context}\n{piece.text}" for piece in pieces]
+        embedded = [embedded_text(piece.context, piece.text) for piece in pieces]
         return max(self._count(embedded), default=0) - self.max_tokens
 
     def _count_words(self, texts: Sequence[str]) -> list[int]:

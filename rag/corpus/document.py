@@ -89,5 +89,10 @@ class Chunk:
 
     @property
     def embedded_text(self) -> str:
-        """The one place that says what an encoder gets to see of a chunk."""
-        return f"{self.context}\n{self.text}" if self.context else self.text
+        """What an encoder gets to see of the chunk."""
+        return embedded_text(self.context, self.text)
+
+
+def embedded_text(context: str, text: str) -> str:
+    """The one place that says how a chunk's context and text are put before an encoder."""
+    return f"{context}\n{text}" if context else text

@@ -29,7 +29,7 @@ from rag.index.local.faiss_vectors import FaissVectors
 from rag.index.local.layout import CHUNKS, VECTORS, Layout, publish
 from rag.index.local.local_index import LocalIndex
 from rag.index.local.manifest import SCHEMA, SENTINELS, Manifest
-from rag.index.local.store import ChunkWriter
+from rag.index.local.store import ChunkWriter, embedded_texts
 
 Stage = Literal["reading", "encoding"]
 # Called with the stage, how much of it is done and how much there is (files, then chunks).
@@ -228,7 +228,7 @@ class _Build:
         started = time.perf_counter()
         vectors = FaissVectors.empty(self._encoder.dim)
         self._on_progress("encoding", 0, self._writer.chunks)
-        for texts in self._writer.embedded_texts(_ENCODED_AT_ONCE):
+        for texts in embedded_texts(self._folder / CHUNKS, _ENCODED_AT_ONCE):
             vectors.add(self._encoder.encode_documents(texts))
             self._on_progress("encoding", len(vectors), self._writer.chunks)
         vectors.write(self._folder / VECTORS)

@@ -10,11 +10,12 @@ import json
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-from rag.corpus.document import Chunk, Document, Link, Metadata
+from rag.corpus.document import Chunk, Document, Link, Metadata, embedded_text
 from rag.errors import ArtefactCorrupt
 from rag.index.backend import StoredChunk
 
@@ -88,16 +89,18 @@ class ChunkWriter:
         """Make what was added readable for `embedded_texts`."""
         self._connection.commit()
 
-    def embedded_texts(self, size: int) -> Iterator[list[str]]:
-        """The texts to encode, in the order of rows, `size` at a time."""
-        cursor = self._connection.execute("SELECT context, text FROM chunks ORDER BY row")
-        while rows := cursor.fetchmany(size):
-            yield [f"{context}\n{text}" if context else text for context, text in rows]
-
     def close(self) -> None:
         """Finish the file."""
         self._connection.commit()
         self._connection.close()
+
+
+def embedded_texts(path: Path, size: int) -> Iterator[list[str]]:
+    """The texts to encode in the file at `path`, in the order of rows, `size` at a time."""
+    with closing(sqlite3.connect(path)) as connection:
+        cursor = connection.execute("SELECT context, text FROM chunks ORDER BY row")
+        while rows := cursor.fetchmany(size):
+            yield [embedded_text(context, text) for context, text in rows]
 
 
 def _metadata_values(metadata: Metadata) -> tuple[Any, ...]:
