@@ -1,7 +1,6 @@
 """Documents to chunks: exact slices along headings, blocks, items and sentences, under a token budget.
 
-It never cuts inside a word (save one longer than the whole budget), never rewrites a text, and never
-joins what stands under two headings.
+It never cuts inside a word (save one longer than the whole budget) and never rewrites a text.
 """
 
 from __future__ import annotations
@@ -10,13 +9,13 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from urllib.parse import urljoin
 
 from rag.corpus.document import Chunk, Document, Link, embedded_text
+from rag.corpus.joining import Span, join_crumbs
 from rag.corpus.markdown import Section, sections
-from rag.corpus.packing import CountTokens, Packer
-from rag.corpus.plaintext import render
+from rag.corpus.packing import CountTokens, Packed, Packer
+from rag.corpus.plaintext import plain_text, render
 from rag.corpus.splitting import keep_introductions
 
 CHUNKER_VERSION = 1
@@ -24,19 +23,9 @@ DEFAULT_MAX_TOKENS = 256
 
 _MIN_TEXT_TOKENS = 16
 _ID_DIGITS = 10**8
-
-
-@dataclass(frozen=True, slots=True)
-class _Piece:
-    """A chunk before it has its id."""
-
-    start: int
-    end: int
-    markdown: str
-    text: str
-    heading_path: tuple[str, ...]
-    context: str
-    links: tuple[Link, ...]
+# A chunk's tokens are predicted from those of its blocks. Where a tokenizer does not add up it errs by
+# a few tokens, so only chunks that fill so much of the budget are counted again.
+_SURE_SHARE = 0.75
 
 
 class Chunker:
@@ -49,70 +38,122 @@ class Chunker:
 
     def chunk(self, document: Document) -> list[Chunk]:
         """Return the chunks of `document` in the order of the text; they never overlap."""
-        pieces: list[_Piece] = []
-        for section in sections(document.text, document.body_start):
-            pieces += self._section_pieces(document, section)
-        return list(_with_ids(document, pieces))
+        contexts = _Contexts(document.metadata.short_title, self._count, self.max_tokens // 2)
 
-    def _section_pieces(self, document: Document, section: Section) -> list[_Piece]:
-        context = self._context(document, section.heading_path)
-        limit = max(_MIN_TEXT_TOKENS, self.max_tokens - self._count([context])[0])
+        def fits(span: Span) -> bool:
+            text = plain_text(document.text[span.start : span.end])
+            embedded = embedded_text(contexts.line(span.heading_path), text)
+            return self._count([embedded])[0] <= self.max_tokens
+
+        spans: list[Span] = []
+        for section in sections(document.text, document.body_start):
+            spans += self._spans(document, section, contexts)
+        return list(_chunks(document, join_crumbs(document.text, spans, fits), contexts))
+
+    def _spans(self, document: Document, section: Section, contexts: _Contexts) -> list[Span]:
+        context = contexts.line(section.heading_path)
+        limit = max(_MIN_TEXT_TOKENS, self.max_tokens - contexts.tokens(section.heading_path))
         blocks = keep_introductions(document.text, section.blocks)
         while True:
-            packer = Packer(document.text, self._count_words, limit)
-            spans = packer.pack(blocks) or _lonely_heading(document, section)
-            pieces = [_cut(document, span, section, context) for span in spans]
-            excess = self._excess(pieces)
+            packed = Packer(document.text, self._count_words, limit).pack(blocks)
+            near = [part for part in packed if part.tokens + part.joints > limit * _SURE_SHARE]
+            excess = self._excess(document.text, near, context)
             if excess <= 0 or limit == 1:
-                return pieces
-            # Some tokenizers count a whole higher than the sum of its parts.
+                break
             limit = max(1, limit - excess)
+        places = [(part.start, part.end) for part in packed] or _lonely_heading(document, section)
+        return list(_under_heading(places, section))
 
-    def _excess(self, pieces: Sequence[_Piece]) -> int:
-        embedded = [embedded_text(piece.context, piece.text) for piece in pieces]
-        return max(self._count(embedded), default=0) - self.max_tokens
+    def _excess(self, text: str, parts: Sequence[Packed], context: str) -> int:
+        embedded = [embedded_text(context, plain_text(text[part.start : part.end])) for part in parts]
+        return max(self._count(embedded), default=0) - self.max_tokens if embedded else 0
 
     def _count_words(self, texts: Sequence[str]) -> list[int]:
         return [count - self._special for count in self._count(texts)]
 
-    def _context(self, document: Document, heading_path: tuple[str, ...]) -> str:
-        """Title and headings on one line, shortened to at most half of the budget."""
-        title = document.metadata.short_title
-        parts = [title, *_new_headings(title, heading_path)]
-        while self._count([context := " > ".join(parts)])[0] > self.max_tokens // 2:
+
+class _Contexts:
+    """What stands before the text of one document's chunks: title and headings on one line."""
+
+    def __init__(self, title: str, count: CountTokens, limit: int) -> None:
+        self._title, self._count, self._limit = title, count, limit
+        self._made: dict[tuple[str, ...], tuple[str, int]] = {}
+
+    def line(self, heading_path: tuple[str, ...]) -> str:
+        """The line, shortened to at most `limit` tokens."""
+        return self._make(heading_path)[0]
+
+    def tokens(self, heading_path: tuple[str, ...]) -> int:
+        """Its number of tokens, special ones included."""
+        return self._make(heading_path)[1]
+
+    def _make(self, heading_path: tuple[str, ...]) -> tuple[str, int]:
+        if heading_path not in self._made:
+            self._made[heading_path] = self._shortened([self._title, *self._new(heading_path)])
+        return self._made[heading_path]
+
+    def _new(self, heading_path: Iterable[str]) -> Iterator[str]:
+        """The headings that say something the title does not."""
+        title = self._title.casefold()
+        for heading in heading_path:
+            folded = heading.casefold()
+            if not (folded.startswith(title) or title.startswith(folded)):
+                yield heading
+
+    def _shortened(self, parts: list[str]) -> tuple[str, int]:
+        """Leave out the outer headings first, then the end of the line."""
+        while True:
+            line = " > ".join(parts)
+            tokens = self._count([line])[0]
+            if tokens <= self._limit or not line:
+                return line, tokens
             if len(parts) > 2:
                 del parts[1]
             else:
-                parts = [context[: len(context) * 3 // 4].rpartition(" ")[0] or context[: len(context) // 2]]
-        return context
-
-
-def _new_headings(title: str, heading_path: Iterable[str]) -> Iterator[str]:
-    """The headings that say something the title does not."""
-    for heading in heading_path:
-        a, b = heading.casefold(), title.casefold()
-        if not (a.startswith(b) or b.startswith(a)):
-            yield heading
+                kept = line[: len(line) * 3 // 4]
+                parts = [kept.rpartition(" ")[0] or kept[: len(kept) // 2]]
 
 
 def _lonely_heading(document: Document, section: Section) -> list[tuple[int, int]]:
-    """The span of a heading with nothing below it, which would otherwise be lost."""
+    """The place of a heading with nothing below it, which would otherwise be lost."""
     if section.heading is None or section.has_subsections or not section.heading_path:
         return []
     metadata = document.metadata
-    if section.heading_path[-1].casefold() in (
-        metadata.title.casefold(),
-        metadata.short_title.casefold(),
-    ):
+    titles = (metadata.title.casefold(), metadata.short_title.casefold())
+    if section.heading_path[-1].casefold() in titles:
         return []
     return [(section.heading.start, section.heading.end)]
 
 
-def _cut(document: Document, span: tuple[int, int], section: Section, context: str) -> _Piece:
-    markdown = document.text[slice(*span)]
-    text, targets = render(markdown)
-    links = tuple(_absolute(targets, document.metadata.url))
-    return _Piece(*span, markdown, text, section.heading_path, context, links)
+def _under_heading(places: Iterable[tuple[int, int]], section: Section) -> Iterator[Span]:
+    heading_start = section.heading.start if section.heading else None
+    for start, end in places:
+        yield Span(start, end, section.heading_path, heading_start)
+        heading_start = None
+
+
+def _chunks(document: Document, spans: Iterable[Span], contexts: _Contexts) -> Iterator[Chunk]:
+    """Number each chunk from its own text, so that an edit elsewhere leaves its id alone."""
+    taken: set[str] = set()
+    for span in spans:
+        markdown = document.text[span.start : span.end]
+        section = slug(span.heading_path[-1] if span.heading_path else "")
+        number = int(hashlib.sha256(markdown.encode()).hexdigest()[:12], 16) % _ID_DIGITS
+        while (chunk_id := f"{document.doc_id}#{section}-{number:08d}") in taken:
+            number = (number + 1) % _ID_DIGITS
+        taken.add(chunk_id)
+        text, targets = render(markdown)
+        yield Chunk(
+            chunk_id=chunk_id,
+            doc_id=document.doc_id,
+            start=span.start,
+            end=span.end,
+            markdown=markdown,
+            text=text,
+            heading_path=span.heading_path,
+            context=contexts.line(span.heading_path),
+            links=tuple(_absolute(targets, document.metadata.url)),
+        )
 
 
 def _absolute(targets: Iterable[tuple[str, str]], page: str | None) -> Iterator[Link]:
@@ -124,28 +165,6 @@ def _absolute(targets: Iterable[tuple[str, str]], page: str | None) -> Iterator[
             continue
         if url.startswith(("http://", "https://")):
             yield Link(text, url)
-
-
-def _with_ids(document: Document, pieces: Sequence[_Piece]) -> Iterator[Chunk]:
-    """Number each chunk from its own text, so that an edit elsewhere leaves its id alone."""
-    taken: set[str] = set()
-    for piece in pieces:
-        section = slug(piece.heading_path[-1] if piece.heading_path else "")
-        number = int(hashlib.sha256(piece.markdown.encode()).hexdigest()[:12], 16) % _ID_DIGITS
-        while (chunk_id := f"{document.doc_id}#{section}-{number:08d}") in taken:
-            number = (number + 1) % _ID_DIGITS
-        taken.add(chunk_id)
-        yield Chunk(
-            chunk_id=chunk_id,
-            doc_id=document.doc_id,
-            start=piece.start,
-            end=piece.end,
-            markdown=piece.markdown,
-            text=piece.text,
-            heading_path=piece.heading_path,
-            context=piece.context,
-            links=piece.links,
-        )
 
 
 def slug(heading: str) -> str:

@@ -29,18 +29,27 @@ class _Atom(NamedTuple):
     cut_cost: float
 
 
+class Packed(NamedTuple):
+    """The place of a chunk, the sum of its parts' tokens and the number of joints between them."""
+
+    start: int
+    end: int
+    tokens: int
+    joints: int
+
+
 class Packer:
     """Packs the blocks of one section of `text` under `limit` tokens a chunk."""
 
     def __init__(self, text: str, count: CountTokens, limit: int) -> None:
         self._text, self._count, self._limit = text, count, limit
 
-    def pack(self, blocks: Sequence[Block]) -> list[tuple[int, int]]:
-        """Return the spans of the chunks, in order. Blocks without words stay out at the edges."""
+    def pack(self, blocks: Sequence[Block]) -> list[Packed]:
+        """Return the places of the chunks, in order. Blocks without words stay out at the edges."""
         atoms = self._atoms(blocks, first_cost=0.0)
         if sum(atom.tokens for atom in atoms) <= self._limit:
-            return [(atoms[0].start, atoms[-1].end)] if atoms else []
-        return [(atoms[i].start, atoms[j - 1].end) for i, j in self._cheapest(atoms)]
+            return [_packed(atoms)] if atoms else []
+        return [_packed(atoms[i:j]) for i, j in self._cheapest(atoms)]
 
     def _atoms(self, blocks: Sequence[Block], *, first_cost: float) -> list[_Atom]:
         texts = [plain_text(self._text[block.start : block.end]) for block in blocks]
@@ -75,3 +84,8 @@ class Packer:
             ranges.append((origin[end], end))
             end = origin[end]
         return ranges[::-1]
+
+
+def _packed(atoms: Sequence[_Atom]) -> Packed:
+    tokens = sum(atom.tokens for atom in atoms)
+    return Packed(atoms[0].start, atoms[-1].end, tokens, len(atoms) - 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from markdown_it.token import Token
@@ -20,7 +21,7 @@ class Rendered(NamedTuple):
     """Plain text and the links in it."""
 
     text: str
-    links: list[WrittenLink]
+    links: tuple[WrittenLink, ...]
 
 
 def plain_text(markdown: str) -> str:
@@ -32,12 +33,14 @@ def plain_text(markdown: str) -> str:
     return render(markdown).text
 
 
+# A block is rendered when it is counted and again when it makes up a chunk.
+@lru_cache(maxsize=512)
 def render(markdown: str) -> Rendered:
     """Render a slice of markdown to its plain text and its links."""
     renderer = _Renderer()
     for token in _PARSER.parse(markdown):
         renderer.take(token)
-    return Rendered("\n".join(renderer.lines).strip(), renderer.links)
+    return Rendered("\n".join(renderer.lines).strip(), tuple(renderer.links))
 
 
 class _Renderer:
@@ -118,5 +121,5 @@ def _headless_row(row: str) -> list[str]:
 
 
 def _joined(cells: Sequence[str]) -> list[str]:
-    wordy = [cell for cell in cells if cell]
+    wordy = [cell for cell in cells if cell and not _DELIMITER_ROW.fullmatch(cell)]
     return [" | ".join(wordy)] if wordy else []
