@@ -42,7 +42,9 @@ class UnreadableDocument(CorpusError):
 
     def __init__(self, path: Path, reason: str, *, line: int | None = None) -> None:
         self.path, self.reason, self.line = path, reason, line
-        super().__init__(f"{path}{f':{line}' if line else ''}: {reason}")
+        # A file name need not be text; what cannot be printed is spelled out.
+        shown = str(path).encode("utf-8", "backslashreplace").decode()
+        super().__init__(f"{shown}{f':{line}' if line else ''}: {reason}")
 
     def __reduce__(self) -> tuple[object, ...]:
         return _unreadable, (self.path, self.reason, self.line)

@@ -6,9 +6,8 @@ Aliases, tags and duplicate keys are refused, so no few bytes can expand into ma
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -29,6 +28,8 @@ _PLAIN_TAGS = {
         *("seq", "map", "merge", "value"),
     )
 }
+_HALF_CHARACTER = re.compile("[\ud800-\udfff]")
+_NUMBER = re.compile(r"-?\d{1,18}(?:\.\d+(?:e[-+]?\d+)?)?")
 
 
 class FrontMatterError(ValueError):
@@ -43,7 +44,11 @@ class FrontMatterError(ValueError):
 class _Entry:
     key: str
     node: yaml.Node
-    line: int
+    blamed: yaml.Node
+
+    @property
+    def line(self) -> int:
+        return _line(self.blamed.start_mark)
 
 
 def split_front_matter(text: str) -> tuple[str, int]:
@@ -60,21 +65,21 @@ def split_front_matter(text: str) -> tuple[str, int]:
     return text[start : closing.start()], closing.end()
 
 
-def parse_metadata(source: str, *, fallback_title: str = "", headline: str = "") -> Metadata:
+def parse_metadata(source: str, *, fallback_title: str = "", headings: Sequence[str] = ()) -> Metadata:
     """Type the front matter `source` (without its `---` lines).
 
-    `headline` is the page's first heading, which may show that it is for professionals;
-    `fallback_title` is used when no title is given. Raises `FrontMatterError`.
+    `headings` are those that stand as the page's title; they may show that it is for professionals.
+    Without a title the first of them is it, or else `fallback_title`. Raises `FrontMatterError`.
     """
     entries = {entry.key: entry for entry in _entries(source)}
     known = {name: read(entries.pop(key)) for key, (name, read) in _KNOWN.items() if key in entries}
-    title = known.pop("title", None) or headline or fallback_title
+    title = known.pop("title", None) or next(filter(None, headings), fallback_title)
     claim = known.pop("audience_claim", None)
     return Metadata(
         title=title,
         audience_claim=claim,
-        audience=resolve_audience(claim, url=known.get("url"), titles=(title, headline)),
-        extra={key: _json(entry.node, depth=0) for key, entry in entries.items()},
+        audience=resolve_audience(claim, url=known.get("url"), titles=(title, *headings)),
+        extra={key: _json(entry.node) for key, entry in entries.items()},
         **{name: value for name, value in known.items() if value is not None},
     )
 
@@ -84,44 +89,71 @@ def _entries(source: str) -> list[_Entry]:
     if root is None:
         raise FrontMatterError("the front matter is empty", 1)
     if not isinstance(root, yaml.MappingNode):
-        raise FrontMatterError("the front matter must be 'key: value' lines", _line(root))
+        raise FrontMatterError("the front matter must be 'key: value' lines", _line(root.start_mark))
     return _pairs(root)
 
 
 def _pairs(node: yaml.MappingNode) -> list[_Entry]:
     entries: dict[str, _Entry] = {}
     for key_node, value_node in node.value:
-        line = _line(key_node)
         if not isinstance(key_node, yaml.ScalarNode):
-            raise FrontMatterError("a key must be plain text", line)
-        if key_node.value in entries:
-            raise FrontMatterError(f"the key '{key_node.value}' stands twice", line)
-        entries[key_node.value] = _Entry(key_node.value, value_node, line)
+            raise FrontMatterError("a key must be plain text", _line(key_node.start_mark))
+        entry = _Entry(key_node.value, value_node, key_node)
+        if entry.key in entries:
+            raise FrontMatterError(f"the key '{entry.key}' stands twice", entry.line)
+        entries[entry.key] = entry
     return list(entries.values())
 
 
 def _compose(source: str) -> yaml.Node | None:
     try:
-        for event in yaml.parse(source, Loader=yaml.SafeLoader):
+        for event in _depth_checked(yaml.parse(source, Loader=yaml.SafeLoader)):
             if isinstance(event, yaml.AliasEvent):
                 raise FrontMatterError(
-                    "YAML aliases are refused (they can expand without bound)",
-                    event.start_mark.line + 2 if event.start_mark else 1,
+                    "YAML aliases are refused (they can expand without bound)", _line(event.start_mark)
                 )
+            tag = getattr(event, "tag", None)
+            if tag is not None and tag not in _PLAIN_TAGS:
+                raise FrontMatterError(f"the YAML tag '{tag}' is refused", _line(event.start_mark))
+            if _HALF_CHARACTER.search(getattr(event, "value", "")):
+                raise FrontMatterError("an escape that is half a character", _line(event.start_mark))
         node: yaml.Node | None = yaml.compose(source, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        raise FrontMatterError(f"not valid YAML: {error.problem}", mark.line + 2 if mark else 1) from None
-    except yaml.YAMLError as error:
-        raise FrontMatterError(f"not valid YAML: {str(error).splitlines()[0]}", 1) from None
-    except RecursionError:
-        raise FrontMatterError("the front matter is nested too deeply", 1) from None
+        raise FrontMatterError(f"not valid YAML: {error.problem}", _blamed_line(error)) from None
+    except yaml.reader.ReaderError as error:
+        line = source.count("\n", 0, error.position) + 2
+        raise FrontMatterError(f"not valid YAML: {str(error).splitlines()[0]}", line) from None
     return node
 
 
-def _line(node: yaml.Node) -> int:
-    # Marks count from 0, and the opening '---' stands one line above the YAML.
-    return int(node.start_mark.line) + 2
+def _depth_checked(events: Iterable[yaml.Event]) -> Iterator[yaml.Event]:
+    """Pass the events on up to the first that nests too deeply; the rest is not even scanned."""
+    depth = -1  # the front matter itself is a mapping
+    for event in events:
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > MAX_DEPTH:
+            raise FrontMatterError(f"values nest deeper than {MAX_DEPTH} levels", _line(event.start_mark))
+        yield event
+
+
+def _blamed_line(error: yaml.MarkedYAMLError) -> int:
+    """Where the mistake is: of something left open the line it begins in, not the one it is missed in."""
+    found, begun = error.problem_mark, error.context_mark
+    if begun and (not found or _at_end(found) or error.problem == "could not find expected ':'"):
+        return _line(begun)
+    return _line(found)
+
+
+def _at_end(mark: Any) -> bool:
+    return bool(mark.buffer[mark.pointer] == "\0")
+
+
+def _line(mark: Any) -> int:
+    # YAML takes more signs for line ends than the '\n' of the file; the opening '---' stands above.
+    return int(mark.buffer.count("\n", 0, mark.pointer)) + 2
 
 
 def _is_null(node: yaml.Node) -> bool:
@@ -143,7 +175,7 @@ def _word(entry: _Entry) -> str | None:
 
 def _words(entry: _Entry) -> tuple[str, ...]:
     if isinstance(entry.node, yaml.SequenceNode):
-        texts = [_text(_Entry(entry.key, item, _line(item))) for item in entry.node.value]
+        texts = [_text(_Entry(entry.key, item, item)) for item in entry.node.value]
     elif isinstance(entry.node, yaml.ScalarNode):
         texts = [_text(entry)]
     else:
@@ -198,28 +230,22 @@ _KNOWN: dict[str, tuple[str, Callable[[_Entry], Any]]] = {
 KNOWN_KEYS = tuple(_KNOWN)
 
 
-def _json(node: yaml.Node, *, depth: int) -> Any:
+def _json(node: yaml.Node) -> Any:
     """An unknown key's value as JSON, changed as little as YAML allows."""
-    if node.tag not in _PLAIN_TAGS:
-        raise FrontMatterError(f"the YAML tag '{node.tag}' is refused", _line(node))
-    if depth > MAX_DEPTH:
-        raise FrontMatterError(f"values nest deeper than {MAX_DEPTH} levels", _line(node))
     if isinstance(node, yaml.SequenceNode):
-        return [_json(item, depth=depth + 1) for item in node.value]
+        return [_json(item) for item in node.value]
     if isinstance(node, yaml.MappingNode):
-        return {entry.key: _json(entry.node, depth=depth + 1) for entry in _pairs(node)}
+        return {entry.key: _json(entry.node) for entry in _pairs(node)}
     return _scalar(node.tag.rpartition(":")[2], str(node.value))
 
 
 def _scalar(kind: str, text: str) -> Any:
-    """Numbers and truth values in JSON's own spelling are typed; all else stays as written."""
+    """Truth values, and numbers that JSON spells just so, are typed; all else stays as written."""
     if kind == "null":
         return None
     if kind == "bool" and text.lower() in ("true", "false"):
         return text.lower() == "true"
-    if kind == "int" and re.fullmatch(r"[-+]?(?:0|[1-9]\d{0,17})", text):
-        return int(text)
-    if kind == "float" and re.fullmatch(r"[-+]?\d+\.\d+(?:[eE][-+]?\d+)?", text):
-        number = float(text)
-        return number if math.isfinite(number) else text
+    if kind in ("int", "float") and _NUMBER.fullmatch(text):
+        number = int(text) if kind == "int" else float(text)
+        return number if repr(number) == text else text
     return text

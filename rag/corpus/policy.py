@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 PROFESSIONAL = "professional"
 PATIENT = "patient"
 
-_PROFESSIONAL_PATH = re.compile(r"/hp(?:/|$)|[/-]hp-pdq(?:/|$)", re.IGNORECASE)
-_PROFESSIONAL_TITLE = re.compile(r"\bhealth professional version\b", re.IGNORECASE)
+_PROFESSIONAL_PATH = re.compile(r"/hp(?![^\W_])|-hp-pdq(?![^\W_])", re.IGNORECASE)
+_PROFESSIONAL_TITLE = re.compile(r"\bhealth\s+professional\s+version\b", re.IGNORECASE)
 
 
 def resolve_audience(claim: str | None, *, url: str | None, titles: Iterable[str]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ SUFFIXES = (".md", ".markdown")
 _BOM = b"\xef\xbb\xbf"
 _BINARY_SHARE = 0.02
 _UNPRINTABLE = re.compile("[\x00-\x08\x0e-\x1f\x7f\ufffd]")
-_FIRST_HEADING = re.compile(r"^#{1,6}[ \t]+(\S.*?)[ \t#]*$", re.MULTILINE)
+_HEADING = re.compile(r"^(#{1,6})[ \t]+(\S.*)", re.MULTILINE)
 
 # Only wrongly decoded bytes are mended; quotes, ligatures and widths are the author's own.
 _MOJIBAKE_ONLY = ftfy.TextFixerConfig(
@@ -59,13 +60,17 @@ def find_files(root: Path) -> tuple[list[FoundFile], int]:
         raise EmptyCorpus(f"{root} is not a folder; name the folder that holds your markdown files")
     found: list[FoundFile] = []
     others = 0
-    for folder, subfolders, names in os.walk(root):
+
+    def unlistable(error: OSError) -> None:
+        found.append(_refused(Path(error.filename), root, f"cannot be listed: {error.strerror}"))
+
+    for folder, subfolders, names in os.walk(root, onerror=unlistable):
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
         here = Path(folder)
         found += [
             _refused(here / name, root, "a symbolic link to a folder")
             for name in subfolders
-            if (here / name).is_symlink()
+            if _is_link(here / name)
         ]
         for name in names:
             if name.startswith("."):
@@ -92,20 +97,33 @@ def _found(path: Path, root: Path) -> FoundFile:
         str(path).encode("utf-8")
     except UnicodeEncodeError:
         return _refused(path, root, "the file name is not valid UTF-8")
-    if path.is_symlink() and not path.resolve().is_relative_to(root.resolve()):
+    if _is_link(path) and _leads_out(path, root):
         return _refused(path, root, "a symbolic link that leads out of the folder")
     return FoundFile(path, _doc_id(path, root))
+
+
+def _is_link(path: Path) -> bool:
+    try:
+        return path.is_symlink()
+    except OSError:
+        return False  # reading it will say why
+
+
+def _leads_out(link: Path, root: Path) -> bool:
+    try:
+        return not link.resolve().is_relative_to(root.resolve())
+    except (OSError, RuntimeError):
+        return False  # a loop of links; reading it will say so
 
 
 def _unique(files: list[FoundFile]) -> list[FoundFile]:
     taken: dict[str, Path] = {}
     result = []
     for file in files:
-        if file.refusal is None and file.doc_id in taken:
-            reason = f"the same doc_id as {taken[file.doc_id].name}; rename one of them"
+        if file.refusal is None and (first := taken.setdefault(file.doc_id, file.path)) != file.path:
+            reason = f"the same doc_id as {first.name}; rename one of them"
             result.append(FoundFile(file.path, file.doc_id, reason))
         else:
-            taken.setdefault(file.doc_id, file.path)
             result.append(file)
     return result
 
@@ -143,10 +161,9 @@ def parse_document(data: bytes, *, doc_id: str, path: Path | None = None) -> Doc
     try:
         source, body_start = split_front_matter(text)
         _refuse_binary(text, body_start, path)
-        heading = _FIRST_HEADING.search(text, body_start)
         metadata = parse_metadata(
             source,
-            headline=heading.group(1) if heading else "",
+            headings=_titles(text, body_start),
             fallback_title=doc_id.rpartition("/")[2],
         )
     except FrontMatterError as error:
@@ -157,11 +174,11 @@ def parse_document(data: bytes, *, doc_id: str, path: Path | None = None) -> Doc
 
 def _load(path: Path, max_bytes: int) -> bytes:
     try:
-        if not path.is_file():
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
             raise UnreadableDocument(path, "not a regular file")
-        size = path.stat().st_size
-        if size > max_bytes:
-            raise UnreadableDocument(path, f"{size:,} bytes; the limit is {max_bytes:,}")
+        if status.st_size > max_bytes:
+            raise UnreadableDocument(path, f"{status.st_size:,} bytes; the limit is {max_bytes:,}")
         return path.read_bytes()
     except OSError as error:
         raise UnreadableDocument(path, f"cannot be read: {error.strerror}") from None
@@ -170,7 +187,7 @@ def _load(path: Path, max_bytes: int) -> bytes:
 def _decode(data: bytes, path: Path) -> tuple[str, tuple[str, ...]]:
     """Return the text after the repairs, and the names of the repairs that changed it."""
     if b"\x00" in data:
-        line = data.count(b"\n", 0, data.index(b"\x00")) + 1
+        line = _line_at(data, data.index(b"\x00"))
         raise UnreadableDocument(path, "a binary file (it holds a NUL byte)", line=line)
     repairs = []
     if data.startswith(_BOM):
@@ -179,7 +196,7 @@ def _decode(data: bytes, path: Path) -> tuple[str, tuple[str, ...]]:
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
+        line = _line_at(data, error.start)
         raise UnreadableDocument(path, "not valid UTF-8; save it as UTF-8", line=line) from None
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
@@ -188,6 +205,28 @@ def _decode(data: bytes, path: Path) -> tuple[str, tuple[str, ...]]:
     if mended != text:
         repairs.append("mojibake")
     return mended, tuple(repairs)
+
+
+def _line_at(data: bytes, position: int) -> int:
+    """The line of a byte, counted from 1 in any of the three newline styles."""
+    before = data[:position]
+    return before.count(b"\n") + before.count(b"\r") - before.count(b"\r\n") + 1
+
+
+def _titles(text: str, body_start: int) -> list[str]:
+    """The headings that stand as a page's title: the first of all, and every one of level 1.
+
+    Real pages often repeat their title, and only the second may say for whom it is.
+    """
+    headings = enumerate(_HEADING.finditer(text, body_start))
+    return [_words(match.group(2)) for n, match in headings if n == 0 or match.group(1) == "#"]
+
+
+def _words(heading: str) -> str:
+    """A heading without the '#' signs that may close it."""
+    words = heading.rstrip()
+    unclosed = words.rstrip("#")
+    return unclosed.rstrip() if unclosed[-1:] in ("", " ", "\t") else words
 
 
 def _refuse_binary(text: str, body_start: int, path: Path) -> None:
