@@ -29,8 +29,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="Citewell: answers a patient's question with the passages that answer it, cited exactly.\n\n"
-    "Begin with 'rag index' to build an index from the documents in seeds/, then 'rag ask'. Every "
-    "option is also a setting: RAG_INDEX=… in the environment or 'index: …' in rag.yaml.",
+    "Begin with 'rag index' to build an index from the documents in seeds/, then 'rag ask'. What lasts "
+    "is also a setting: RAG_INDEX=… in the environment or 'index: …' in rag.yaml.",
 )
 
 
@@ -130,9 +130,10 @@ def ask(
         answerer = Answerer.open(settings.index, threads=settings.threads)
         answer = answerer.ask(question, top_k=settings.top_k)
         if as_json:
+            from rag.reporting import tell_json
             from rag.serve.wire import to_response
 
-            typer.echo(to_response(answer).model_dump_json(indent=2))
+            tell_json(to_response(answer).model_dump_json(indent=2))
         else:
             from rag.reporting import tell_answer
 
@@ -148,13 +149,14 @@ def show(
     with _errors_told():
         settings = load_settings(index=index_folder)
         from rag.index.local.local_index import LocalIndex
+        from rag.reporting import tell_source
 
         backend = LocalIndex.open(settings.index)
         try:
             if "#" in an_id:
-                typer.echo(backend.chunks([an_id])[0].chunk.markdown)
+                tell_source(backend.chunks([an_id])[0].chunk.markdown + "\n")
             else:
-                typer.echo(backend.document(an_id).text, nl=False)
+                tell_source(backend.document(an_id).text)
         except KeyError:
             raise errors.InvalidRequest(
                 "id", f"there is no '{an_id}' in the index {backend.info.index_id}"
@@ -172,19 +174,19 @@ def serve(
     """Serve POST /ask over HTTP, with interactive documentation at /docs."""
     with _errors_told():
         settings = load_settings(index=index_folder, host=host, port=port)
-        import uvicorn
-
         from rag.answer.answer import Answerer
         from rag.serve.api import create_app
+        from rag.serve.server import address_of, listen, run
 
-        answerer = Answerer.open(settings.index, threads=settings.threads)
-        info = answerer.backend.info
-        typer.echo(
-            f"Serving the index {info.index_id}: {info.chunks:,} chunks of {info.documents:,} "
-            f"documents. Stop with Ctrl-C.",
-            err=True,
-        )
-        uvicorn.run(create_app(answerer), host=settings.host, port=settings.port)
+        with listen(settings.host, settings.port) as listener:
+            answerer = Answerer.open(settings.index, threads=settings.threads)
+            info = answerer.backend.info
+            typer.echo(
+                f"Serving the index {info.index_id} at {address_of(listener)}: {info.chunks:,} chunks of "
+                f"{info.documents:,} documents. Stop with Ctrl-C.",
+                err=True,
+            )
+            run(create_app(answerer), listener)
 
 
 @contextmanager
@@ -194,7 +196,9 @@ def _errors_told() -> Iterator[None]:
     try:
         yield
     except errors.CitewellError as error:
-        typer.echo(f"rag: {error}", err=True)
+        from rag.reporting import printable
+
+        typer.echo(f"rag: {' '.join(printable(str(error)).splitlines())}", err=True)
         raise typer.Exit(NOT_DONE) from None
 
 

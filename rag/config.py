@@ -8,12 +8,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
+import yaml
 from pydantic import Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
+    InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    YamlConfigSettingsSource,
 )
 
 from rag.errors import SettingsError
@@ -24,7 +25,7 @@ CONFIG_FILE = "rag.yaml"
 class Settings(BaseSettings):
     """Every setting with its default. A variable wins over rag.yaml, an option over both."""
 
-    model_config = SettingsConfigDict(env_prefix="RAG_", yaml_file=CONFIG_FILE, extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="RAG_", extra="forbid", frozen=True)
 
     seeds: Path = Field(Path("seeds"), description="Folder of the documents.")
     index: Path = Field(Path("index"), description="Folder of the index.")
@@ -56,7 +57,7 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Options first, then variables, then rag.yaml."""
-        return init_settings, env_settings, YamlConfigSettingsSource(settings_cls)
+        return init_settings, env_settings, InitSettingsSource(settings_cls, _read_config())
 
 
 def load_settings(**options: Any) -> Settings:
@@ -67,8 +68,29 @@ def load_settings(**options: Any) -> Settings:
     except ValidationError as error:
         faults = "; ".join(_fault(fault["loc"], fault["msg"]) for fault in error.errors())
         raise SettingsError(faults) from None
-    except ValueError as error:
+
+
+def _read_config() -> dict[str, Any]:
+    """The settings in rag.yaml, none without that file. Raises `SettingsError`."""
+    try:
+        content = yaml.safe_load(Path(CONFIG_FILE).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not valid UTF-8"
+        raise SettingsError(f"{CONFIG_FILE} cannot be read: {reason}") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        reason = getattr(error, "problem", None) or str(error).partition("\n")[0]
+        raise SettingsError(f"{CONFIG_FILE}{line}: not valid YAML: {reason}") from None
+    except (ValueError, RecursionError) as error:
         raise SettingsError(f"{CONFIG_FILE} cannot be read: {error}") from None
+    if content is None:
+        return {}
+    if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
+        raise SettingsError(f"{CONFIG_FILE} must hold lines like 'top_k: 5', one setting each")
+    return content
 
 
 def _fault(location: tuple[int | str, ...], message: str) -> str:

@@ -7,6 +7,7 @@
     │   └── EmptyCorpus          a folder without a single usable document
     ├── EncoderError             a model cannot be loaded or trusted
     │   ├── EncoderNotFound      no such model here
+    │   ├── EncoderUnusable      a model is here but cannot be loaded
     │   ├── WeightsMismatch      the weights are not the ones that were promised
     │   └── ConversionRefused    the fast engine cannot stand in for this model
     ├── IndexFault               an index cannot be built, opened or trusted
@@ -65,6 +66,10 @@ class EncoderError(CitewellError):
 
 class EncoderNotFound(EncoderError):
     """No such model here."""
+
+
+class EncoderUnusable(EncoderError):
+    """A model is here but cannot be loaded."""
 
 
 class WeightsMismatch(EncoderError):

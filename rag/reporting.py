@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import sys
 import textwrap
 
 from rich.console import Console
@@ -12,6 +14,9 @@ from rag.index.builder import BuildReport
 
 _SHOWN_PROBLEMS = 50
 _WIDTH = 100
+# Escape sequences in a document must not reach the terminal: they can move, hide or forge text.
+_VISIBLE = {code: 0x2400 + code for code in range(32) if chr(code) not in "\n\t"}
+_VISIBLE |= {0x7F: 0x2421} | dict.fromkeys(range(0x80, 0xA0), 0xFFFD)
 
 
 def tell_build(report: BuildReport, console: Console) -> None:
@@ -51,9 +56,8 @@ def tell_answer(answer: Answer, console: Console) -> None:
 def _tell_passage(passage: Passage, console: Console) -> None:
     citation = passage.citation
     reviewed = citation.last_reviewed.isoformat() if citation.last_reviewed else "unknown"
-    path = " > ".join((citation.title, *passage.heading_path))
-    console.print(Text(f"{citation.label} {path}", style="bold"), soft_wrap=True)
-    for line in passage.text.splitlines():
+    console.print(Text(printable(f"{citation.label} {_heading(passage)}"), style="bold"), soft_wrap=True)
+    for line in printable(passage.text).splitlines():
         indent = "    " + " " * (len(line) - len(line.lstrip()))
         _line(console, textwrap.fill(line, _WIDTH, initial_indent="    ", subsequent_indent=indent))
     facts = [
@@ -69,5 +73,26 @@ def _tell_passage(passage: Passage, console: Console) -> None:
     _line(console, "")
 
 
+def tell_json(json: str) -> None:
+    """Print JSON. It stays the same value: what could steer a terminal is written as an escape."""
+    print(re.sub("[\x7f-\x9f]", lambda found: f"\\u{ord(found[0]):04x}", json))  # noqa: T201
+
+
+def tell_source(text: str) -> None:
+    """Print a text character by character, except that a terminal is not steered by it."""
+    sys.stdout.write(printable(text) if sys.stdout.isatty() else text)
+
+
+def printable(text: str) -> str:
+    """The text with a visible sign for every control character but newline and tab."""
+    return text.translate(_VISIBLE)
+
+
+def _heading(passage: Passage) -> str:
+    """Title and headings; a first heading that only repeats the title is left out."""
+    title, path = passage.citation.title, passage.heading_path
+    return " > ".join((title, *(path[1:] if path[:1] == (title,) else path)))
+
+
 def _line(console: Console, text: str) -> None:
-    console.print(Text(text), soft_wrap=True)
+    console.print(Text(printable(text)), soft_wrap=True)

@@ -11,6 +11,7 @@ from keyword_encoder import KeywordEncoder
 
 from rag.encoders.base import Encoder
 from rag.encoders.loading import load_encoder
+from rag.index.builder import build_index
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
@@ -47,6 +48,16 @@ def nci_slice(nci_folder: Path) -> list[Path]:
 def bundled() -> Encoder:
     """The bundled encoder on the fast engine; its conversion is kept in index/encoders."""
     return load_encoder("bundled", cache=ROOT / "index" / "encoders")
+
+
+@pytest.fixture(scope="session")
+def samples_index(seeds_folder: Path, bundled: Encoder, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An index folder of the sample documents, built once with the bundled encoder."""
+    root = tmp_path_factory.mktemp("samples") / "index"
+    root.mkdir()
+    (root / "encoders").symlink_to(ROOT / "index" / "encoders")
+    build_index(seeds_folder, root, bundled)
+    return root
 
 
 @pytest.fixture

@@ -62,7 +62,7 @@ class Answerer:
     @classmethod
     def open(cls, root: Path | str, **options: Any) -> Answerer:
         """Open the current version of the index folder `root` (options as for `open_index`)."""
-        opened = open_index(Path(root), **options)
+        opened = open_index(root, **options)
         return cls(Retriever(opened.backend, opened.encoder))
 
     @property

@@ -65,8 +65,8 @@ def citation_text(metadata: Metadata) -> str:
     """One line: source, title, review date, address. A missing date is said, not passed over."""
     reviewed = metadata.last_reviewed
     parts = [
-        metadata.source,
-        metadata.short_title,
+        " ".join((metadata.source or "").split()),
+        " ".join(metadata.short_title.split()),
         f"Reviewed {reviewed.isoformat()}" if reviewed else "Review date unknown",
     ]
     sentences = [part if part.endswith((".", "?", "!")) else f"{part}." for part in parts if part]

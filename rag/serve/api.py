@@ -37,7 +37,10 @@ def create_app(answerer: Answerer) -> FastAPI:
 
 
 def _problems(*statuses: int) -> dict[int | str, dict[str, object]]:
-    return {
-        status: {"model": Problem, "content": {PROBLEM_TYPE: {}}, "description": "A problem"}
-        for status in statuses
+    schema = Problem.model_json_schema()
+    schema["properties"]["errors"]["items"] = schema.pop("$defs")["FieldProblem"]
+    described: dict[str, object] = {
+        "description": "What is wrong (RFC 9457).",
+        "content": {PROBLEM_TYPE: {"schema": schema}},
     }
+    return dict.fromkeys(statuses, described)

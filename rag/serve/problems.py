@@ -24,6 +24,7 @@ STATUS: dict[type[errors.CitewellError], HTTPStatus] = {
     errors.UnreadableDocument: HTTPStatus.INTERNAL_SERVER_ERROR,
     errors.EmptyCorpus: HTTPStatus.INTERNAL_SERVER_ERROR,
     errors.EncoderNotFound: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.EncoderUnusable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.WeightsMismatch: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.ConversionRefused: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.IndexNotFound: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -32,6 +33,17 @@ STATUS: dict[type[errors.CitewellError], HTTPStatus] = {
     errors.EncoderMismatch: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.IndexNotWritable: HTTPStatus.SERVICE_UNAVAILABLE,
 }
+
+# In place of the library's own words, which are about Python.
+_PLAIN = {
+    "missing": "is required",
+    "extra_forbidden": "is not a field of this request",
+    "model_attributes_type": "must be a JSON object, sent as application/json",
+    "string_unicode": "must be valid Unicode text",
+}
+# A hostile request is not answered with its own size.
+_MOST_FAULTS = 20
+_LONGEST_NAME = 80
 
 _log = logging.getLogger(__name__)
 
@@ -65,21 +77,32 @@ def install_problem_handlers(app: FastAPI) -> None:
 async def _on_validation(_request: Request, error: Exception) -> Response:
     faults = cast("RequestValidationError", error).errors()
     if any(fault["type"] == "json_invalid" for fault in faults):
-        return problem_response(HTTPStatus.BAD_REQUEST, "The body is not valid JSON.")
-    fields = [FieldProblem(field=_field(f["loc"]), message=f["msg"]) for f in faults]
+        return _not_json()
+    fields = [
+        FieldProblem(field=_field(fault["loc"]), message=_PLAIN.get(fault["type"], fault["msg"]))
+        for fault in faults[:_MOST_FAULTS]
+    ]
     detail = "; ".join(f"{fault.field}: {fault.message}" for fault in fields)
     return problem_response(HTTPStatus.UNPROCESSABLE_ENTITY, detail, fields=fields)
 
 
+def _not_json() -> Response:
+    field = FieldProblem(field="body", message="is not valid JSON in UTF-8")
+    return problem_response(HTTPStatus.BAD_REQUEST, "The body is not valid JSON in UTF-8.", fields=[field])
+
+
 def _field(location: Sequence[int | str]) -> str:
-    return ".".join(str(part) for part in location[1:]) or str(location[0])
+    name = ".".join(str(part) for part in location[1:]) or str(location[0])
+    return name if len(name) <= _LONGEST_NAME else name[:_LONGEST_NAME] + "…"
 
 
 async def _on_http(request: Request, error: Exception) -> Response:
     error = cast("HTTPException", error)
+    if error.status_code == HTTPStatus.BAD_REQUEST:
+        return _not_json()
     detail = str(error.detail)
     if error.status_code == HTTPStatus.NOT_FOUND:
-        detail = f"There is nothing at {request.url.path}; the routes are listed at /docs."
+        detail = "There is nothing at this address; the routes are listed at /docs."
     elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         detail = f"{request.url.path} does not take {request.method}."
     headers = dict(error.headers) if error.headers else None
@@ -88,7 +111,7 @@ async def _on_http(request: Request, error: Exception) -> Response:
 
 async def _on_citewell(_request: Request, error: Exception) -> Response:
     error = cast("errors.CitewellError", error)
-    status = STATUS[type(error)]
+    status = STATUS.get(type(error), HTTPStatus.INTERNAL_SERVER_ERROR)
     if isinstance(error, errors.InvalidRequest):
         field = FieldProblem(field=error.field, message=error.reason)
         return problem_response(status, str(error), fields=[field])

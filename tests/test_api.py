@@ -1,0 +1,668 @@
+"""`POST /ask` gives cited passages, and for everything else problem details that betray nothing."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import signal
+import socket
+import string
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, Protocol
+
+import httpx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from keyword_encoder import KeywordEncoder
+from serving import Server, running, serve_command
+from starlette.testclient import TestClient
+
+from rag import errors
+from rag.answer.answer import Answerer
+from rag.encoders.base import Vectors
+from rag.index.builder import build_index
+from rag.index.local.local_index import LocalIndex
+from rag.search.retriever import Retriever
+from rag.serve.api import create_app
+from rag.serve.wire import Problem
+
+PROBLEM = "application/problem+json"
+TESTS = Path(__file__).parent
+
+# The names are a contract; what later work adds stays out of the answer until it is true.
+RESPONSE = {"request_id", "passages", "index", "timings_ms"}
+PASSAGE = {
+    "rank",
+    "score",
+    "chunk_id",
+    "text",
+    "markdown",
+    "heading_path",
+    "citation",
+    "location",
+    "metadata",
+}
+PASSAGE_ADDED = {"links"}
+CITATION = {
+    *("label", "text", "title", "url", "deep_link", "source", "source_type", "citation", "license"),
+    *("last_reviewed", "audience", "cancer_types"),
+}
+CITATION_ADDED = {"review_frequency", "audience_claim", "language", "status", "tags", "version"}
+LOCATION = {"doc_id", "start", "end", "sha256"}
+INDEX = {"id", "built_at", "encoder"}
+TIMINGS = {"encode", "search", "cite", "total"}
+
+QUESTION = "My sister Xanthippe found a lump; does the qvortex drug mend it?"
+PAGES = {
+    "fever": "A fever can be the first sign of an infection. Call your doctor.",
+    "hair": "Your hair may thin.\n\n## Later\n\nNew hair grows after some weeks.",
+    "pain": "Tell your doctor about pain.",
+}
+
+
+class Reply(Protocol):
+    """What the replies of both client libraries have."""
+
+    @property
+    def status_code(self) -> int: ...
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+    @property
+    def text(self) -> str: ...
+    def json(self) -> Any: ...
+
+
+class FailingEncoder(KeywordEncoder):
+    """Fails on questions with a message that holds the question."""
+
+    def __init__(self, failure: type[Exception] = RuntimeError) -> None:
+        super().__init__()
+        self._failure = failure
+
+    def encode_queries(self, texts: Sequence[str]) -> Vectors:
+        try:
+            raise ValueError(f"no room for {texts[0]!r}")
+        except ValueError as error:
+            raise self._failure(f"cannot encode {texts[0]}") from error
+
+
+@pytest.fixture(scope="module")
+def keyword_index(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("api")
+    seeds = folder / "seeds"
+    seeds.mkdir()
+    head = "title: Page\nurl: https://example.org/page\nsource: Us\ncolour: {deep: [blue, 1, null]}"
+    for name, body in PAGES.items():
+        (seeds / f"{name}.md").write_text(f"---\n{head}\n---\n\n{body}\n")
+    gone = "---\ntitle: Page\nstatus: withdrawn\n---\n\nfever fever fever\n"
+    (seeds / "gone.md").write_text(gone)
+    build_index(seeds, folder / "index", KeywordEncoder())
+    return folder / "index"
+
+
+def client_for(index: Path, encoder: KeywordEncoder) -> TestClient:
+    return TestClient(create_app(Answerer(Retriever(LocalIndex.open(index), encoder))))
+
+
+@pytest.fixture(scope="module")
+def client(keyword_index: Path) -> TestClient:
+    return client_for(keyword_index, KeywordEncoder())
+
+
+@pytest.fixture(scope="module")
+def samples(samples_index: Path) -> Answerer:
+    return Answerer.open(samples_index)
+
+
+@pytest.fixture(scope="module")
+def server(samples_index: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running(serve_command(samples_index), tmp_path_factory.mktemp("server")) as started:
+        yield started
+
+
+def check_problem(response: Reply, status: int) -> dict[str, Any]:
+    """The body, after it proved to be problem details (RFC 9457) with this status."""
+    assert response.status_code == status
+    assert response.headers["content-type"] == PROBLEM
+    problem: dict[str, Any] = response.json()
+    assert set(problem) == set(Problem.model_fields)
+    assert problem["type"] == "about:blank"
+    assert problem["title"] == HTTPStatus(status).phrase
+    assert problem["status"] == status
+    assert problem["detail"]
+    assert re.fullmatch(r"[0-9a-f]{32}", problem["request_id"])
+    assert all(set(fault) == {"field", "message"} and fault["message"] for fault in problem["errors"])
+    assert "Traceback" not in response.text
+    assert ".py" not in response.text
+    return problem
+
+
+def pieces(text: str, length: int = 8) -> set[str]:
+    return {text[at : at + length] for at in range(len(text) - length + 1)}
+
+
+def betrayed(secret: str, place: str) -> list[str]:
+    """The pieces of a secret, eight characters each, that stand in a place."""
+    return sorted(piece for piece in pieces(secret) if piece in place)
+
+
+# Answers
+
+
+def test_an_answer_has_the_fields_of_the_contract_and_no_others(client: TestClient) -> None:
+    answer = client.post("/ask", json={"question": "fever"}).json()
+    assert set(answer) == RESPONSE
+    assert set(answer["index"]) == INDEX
+    assert set(answer["timings_ms"]) == TIMINGS
+    assert answer["passages"]
+    for passage in answer["passages"]:
+        assert set(passage) == PASSAGE | PASSAGE_ADDED
+        assert set(passage["citation"]) == CITATION | CITATION_ADDED
+        assert set(passage["location"]) == LOCATION
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("confidence", "status", "answer", "notices", "freshness", "review_due", "attribution", "also_in"),
+        "highlights",
+    ],
+)
+def test_what_is_not_yet_true_is_not_said(name: str, client: TestClient) -> None:
+    answer = client.post("/ask", json={"question": "fever"}).json()
+    passage = answer["passages"][0]
+    said = answer.keys() | passage.keys() | (passage["citation"].keys() - {"status"})
+    assert name not in said
+
+
+def test_the_best_passage_comes_first_with_exactly_its_words(client: TestClient) -> None:
+    passage = client.post("/ask", json={"question": "fever"}).json()["passages"][0]
+    assert passage["text"] == PAGES["fever"]
+    assert (passage["rank"], passage["location"]["doc_id"]) == (1, "fever")
+    # One word of the question, two of the text on axes of their own: the cosine is 1/√2.
+    assert passage["score"] == pytest.approx(0.5**0.5, abs=1e-3)
+
+
+def test_an_answer_as_a_whole_is_what_a_person_would_write_down(client: TestClient) -> None:
+    passage = client.post("/ask", json={"question": "hair", "top_k": 2}).json()["passages"][1]
+    assert passage["citation"] == {
+        "label": "[2]",
+        "text": "Us. Page. Review date unknown. https://example.org/page",
+        "title": "Page",
+        "url": "https://example.org/page",
+        "deep_link": passage["citation"]["deep_link"],
+        "source": "Us",
+        "source_type": None,
+        "citation": None,
+        "license": None,
+        "last_reviewed": None,
+        "review_frequency": None,
+        "audience": "patient",
+        "audience_claim": None,
+        "cancer_types": [],
+        "language": None,
+        "status": "active",
+        "tags": [],
+        "version": None,
+    }
+    assert passage["metadata"] == {"colour": {"deep": ["blue", 1, None]}}
+    assert passage["citation"]["deep_link"].startswith("https://example.org/page#:~:text=")
+
+
+def test_scores_descend_and_ranks_count_from_one(client: TestClient) -> None:
+    passages = client.post("/ask", json={"question": "doctor pain", "top_k": 50}).json()["passages"]
+    scores = [passage["score"] for passage in passages]
+    assert len(scores) == 4
+    assert scores == sorted(scores, reverse=True)
+    assert [passage["rank"] for passage in passages] == [1, 2, 3, 4]
+
+
+def test_a_location_leads_to_exactly_the_quoted_slice(client: TestClient, keyword_index: Path) -> None:
+    index = LocalIndex.open(keyword_index)
+    for passage in client.post("/ask", json={"question": "hair", "top_k": 50}).json()["passages"]:
+        place = passage["location"]
+        document = index.document(place["doc_id"])
+        assert document.text[place["start"] : place["end"]] == passage["markdown"]
+        assert document.sha256 == place["sha256"]
+        assert index.chunks([passage["chunk_id"]])[0].chunk.text == passage["text"]
+
+
+def test_a_withdrawn_page_is_not_returned_for_a_question_about_it(client: TestClient) -> None:
+    passages = client.post("/ask", json={"question": "fever fever fever", "top_k": 50}).json()["passages"]
+    assert {passage["location"]["doc_id"] for passage in passages} == set(PAGES)
+
+
+def test_a_withdrawn_sample_is_not_returned_for_its_title(samples: Answerer) -> None:
+    response = TestClient(create_app(samples)).post(
+        "/ask", json={"question": "Herbal supplements during treatment (withdrawn)", "top_k": 50}
+    )
+    found = {passage["location"]["doc_id"] for passage in response.json()["passages"]}
+    assert "living/herbal-supplements-withdrawn" not in found
+
+
+@pytest.mark.parametrize(("top_k", "count"), [(1, 1), (3, 3), (50, 4)])
+def test_top_k_is_obeyed(top_k: int, count: int, client: TestClient) -> None:
+    response = client.post("/ask", json={"question": "pain", "top_k": top_k})
+    assert len(response.json()["passages"]) == count
+
+
+def test_without_top_k_five_passages_come_back(samples: Answerer) -> None:
+    response = TestClient(create_app(samples)).post("/ask", json={"question": "pain"})
+    assert len(response.json()["passages"]) == 5
+
+
+@pytest.mark.parametrize(
+    "question",
+    ["x", "🙂" * 2000, "e\u0301" * 1000, " " * 3000 + "fever" + "\n" * 3000, "\u0000", "\x1b[31mfever"],
+)
+def test_a_question_within_bounds_is_answered(question: str, client: TestClient) -> None:
+    response = client.post("/ask", json={"question": question})
+    assert response.status_code == HTTPStatus.OK
+    assert response.headers["content-type"] == "application/json"
+    assert len(response.json()["passages"]) == 4
+
+
+def test_two_requests_have_two_ids(client: TestClient) -> None:
+    ids = {client.post("/ask", json={"question": "fever"}).json()["request_id"] for _ in range(5)}
+    assert len(ids) == 5
+
+
+def test_the_service_says_that_it_lives_and_which_index_is_ready(
+    client: TestClient, keyword_index: Path
+) -> None:
+    assert client.get("/health/live").json() == {"status": "alive"}
+    index_id = (keyword_index / "current").read_text().strip()
+    assert client.get("/health/ready").json() == {"status": "ready", "index": index_id}
+    assert client.post("/ask", json={"question": "fever"}).json()["index"]["id"] == index_id
+
+
+def test_the_description_of_the_api_tells_the_truth_about_problems(client: TestClient) -> None:
+    described = client.get("/openapi.json").json()
+    answers = described["paths"]["/ask"]["post"]["responses"]
+    assert {"200", "400", "422", "500"} == set(answers)
+    for status in ("400", "422", "500"):
+        assert list(answers[status]["content"]) == [PROBLEM]
+        schema = answers[status]["content"][PROBLEM]["schema"]
+        assert set(schema["properties"]) == set(Problem.model_fields)
+        assert "$ref" not in json.dumps(schema)
+    assert "/ask" in client.get("/docs").text or "openapi.json" in client.get("/docs").text
+
+
+# Refusals
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"question": "fever", "top_k": 0}, "top_k"),
+        ({"question": "fever", "top_k": -1}, "top_k"),
+        ({"question": "fever", "top_k": 51}, "top_k"),
+        ({"question": "fever", "top_k": 10**30}, "top_k"),
+        ({"question": "fever", "top_k": True}, "top_k"),
+        ({"question": "fever", "top_k": "5"}, "top_k"),
+        ({"question": "fever", "top_k": 1.5}, "top_k"),
+        ({"question": "fever", "top_k": 5.0}, "top_k"),
+        ({"question": "fever", "top_k": None}, "top_k"),
+        ({"question": "fever", "top_k": [5]}, "top_k"),
+        ({"question": ""}, "question"),
+        ({"question": " \t\n\u00a0\u2003"}, "question"),
+        ({"question": "x" * 2001}, "question"),
+        ({"question": "🙂" * 2001}, "question"),
+        ({"question": None}, "question"),
+        ({"question": 5}, "question"),
+        ({"question": True}, "question"),
+        ({"question": ["fever"]}, "question"),
+        ({"question": {"text": "fever"}}, "question"),
+        ({}, "question"),
+        ({"top_k": 3}, "question"),
+        ({"question": "fever", "topk": 3}, "topk"),
+        ({"question": "fever", "Top_K": 3}, "Top_K"),
+        ({"question": "fever", "filters": {"audience": ["patient"]}}, "filters"),
+        ({"question": "fever", "": 1}, "body"),
+        ([], "body"),
+        ([{"question": "fever"}], "body"),
+        ("fever", "body"),
+        (5, "body"),
+        (True, "body"),
+        (None, "body"),
+    ],
+)
+def test_a_wrong_request_is_refused_by_the_name_of_its_field(
+    body: Any, field: str, client: TestClient
+) -> None:
+    problem = check_problem(client.post("/ask", json=body), 422)
+    assert [fault["field"] for fault in problem["errors"]] == [field]
+    assert problem["detail"].startswith(f"{field}: ")
+
+
+def test_every_wrong_field_is_named_at_once(client: TestClient) -> None:
+    problem = check_problem(client.post("/ask", json={"question": " ", "top_k": 0, "colour": 1}), 422)
+    assert {fault["field"] for fault in problem["errors"]} == {"question", "top_k", "colour"}
+
+
+def test_a_question_that_is_no_unicode_text_is_refused(client: TestClient) -> None:
+    response = client.post(
+        "/ask", content=rb'{"question": "fever \ud800"}', headers={"content-type": "application/json"}
+    )
+    assert [fault["field"] for fault in check_problem(response, 422)["errors"]] == ["question"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"question": "fever"',
+        b"{'question': 'fever'}",
+        b'{"question": "fever",}',
+        b"fever",
+        b'{"question": "\xff"}',
+        b"\x00\x01",
+        b"[" * 100_000,
+        b'{"question": "fever", "top_k": ' + b"1" * 5000 + b"}",
+    ],
+)
+def test_a_body_that_is_no_json_is_a_bad_request(body: bytes, client: TestClient) -> None:
+    response = client.post("/ask", content=body, headers={"content-type": "application/json"})
+    problem = check_problem(response, 400)
+    assert problem["errors"] == [{"field": "body", "message": "is not valid JSON in UTF-8"}]
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    ["text/plain", "application/x-www-form-urlencoded", "application/xml", "multipart/form-data"],
+)
+def test_another_content_type_is_refused_with_the_one_that_is_right(
+    content_type: str, client: TestClient
+) -> None:
+    response = client.post("/ask", content=b'{"question":"fever"}', headers={"content-type": content_type})
+    (fault,) = check_problem(response, 422)["errors"]
+    assert fault["field"] == "body"
+    assert "application/json" in fault["message"]
+
+
+def test_an_empty_body_is_refused(client: TestClient) -> None:
+    for headers in ({}, {"content-type": "application/json"}):
+        (fault,) = check_problem(client.post("/ask", headers=headers), 422)["errors"]
+        assert fault == {"field": "body", "message": "is required"}
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/nowhere", "/ask/again", "/health", "/%00", "/ask%2f..%2fsecret-thing"]
+)
+def test_an_unknown_address_is_not_found_and_not_repeated(path: str, client: TestClient) -> None:
+    problem = check_problem(client.get(path), 404)
+    assert problem["errors"] == []
+    assert "secret-thing" not in problem["detail"]
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH"])
+def test_another_method_is_not_allowed_and_the_right_one_is_named(method: str, client: TestClient) -> None:
+    response = client.request(method, "/ask")
+    check_problem(response, 405)
+    assert response.headers["allow"] == "POST"
+
+
+def test_a_hostile_request_is_not_answered_with_its_own_size(client: TestClient) -> None:
+    body = {"question": "fever"} | {f"{'k' * 1000}{number}": 1 for number in range(1000)}
+    response = client.post("/ask", json=body)
+    problem = check_problem(response, 422)
+    assert len(problem["errors"]) == 20
+    assert len(response.content) < 10_000
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"question": QUESTION * 40},
+        {"question": [QUESTION]},
+        {"question": {"text": QUESTION}},
+        {"question": QUESTION, "top_k": QUESTION},
+        {"question": QUESTION, "top_k": 0},
+        {"question": QUESTION, "history": [QUESTION]},
+        [QUESTION],
+        QUESTION,
+    ],
+)
+def test_no_refusal_repeats_what_was_asked(
+    body: Any, client: TestClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.DEBUG):
+        response = client.post("/ask", json=body)
+    check_problem(response, 422)
+    assert betrayed(QUESTION, response.text) == []
+    assert betrayed(QUESTION, caplog.text) == []
+
+
+def test_broken_json_is_not_repeated(client: TestClient, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG):
+        response = client.post(
+            "/ask", content=f'{{"question": {QUESTION}', headers={"content-type": "application/json"}
+        )
+    check_problem(response, 400)
+    assert betrayed(QUESTION, response.text + caplog.text) == []
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+REQUESTS = JSON | st.fixed_dictionaries(
+    {}, optional={"question": JSON | st.text(min_size=1, max_size=20), "top_k": JSON, "x": JSON}
+)
+
+
+@settings(deadline=None)
+@given(body=REQUESTS)
+def test_whatever_json_comes_the_service_answers_or_names_a_field(body: Any, client: TestClient) -> None:
+    content = json.dumps(body).encode()
+    response = client.post("/ask", content=content, headers={"content-type": "application/json"})
+    if response.status_code == HTTPStatus.OK:
+        assert isinstance(body["question"], str)
+        assert len(response.json()["passages"]) == min(body.get("top_k", 5), 4)
+    else:
+        assert check_problem(response, 422)["errors"]
+
+
+@settings(deadline=None)
+@given(body=st.binary(max_size=60))
+def test_whatever_bytes_come_the_service_does_not_break(body: bytes, client: TestClient) -> None:
+    response = client.post("/ask", content=body, headers={"content-type": "application/json"})
+    assert response.status_code in (400, 422)
+    check_problem(response, response.status_code)
+
+
+# Failures
+
+
+@pytest.mark.parametrize(
+    "failure", [RuntimeError, ValueError, KeyError, MemoryError, OSError, RecursionError]
+)
+def test_an_unforeseen_failure_is_a_bare_500_and_betrays_nothing(
+    failure: type[Exception], keyword_index: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.DEBUG):
+        response = client_for(keyword_index, FailingEncoder(failure)).post(
+            "/ask", json={"question": QUESTION}
+        )
+    problem = check_problem(response, 500)
+    assert problem["errors"] == []
+    assert failure.__name__ in caplog.text
+    assert "test_api.py:" in caplog.text
+    assert betrayed(QUESTION, response.text) == []
+    assert betrayed(QUESTION, caplog.text) == []
+
+
+def test_a_betrayed_question_would_be_noticed() -> None:
+    assert betrayed(QUESTION, f"cannot encode '{QUESTION[20:29]}'") == [QUESTION[20:28], QUESTION[21:29]]
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (errors.EncoderNotFound("the model in /srv/models is gone"), 503),
+        (errors.ArtefactCorrupt("/srv/index/vectors.faiss changed"), 503),
+        (errors.EncoderError("the model in /srv/models cannot be loaded"), 500),
+        (errors.CitewellError("/srv is on fire"), 500),
+    ],
+)
+def test_a_fault_of_ours_is_told_to_the_log_and_not_to_the_client(
+    error: errors.CitewellError, status: int, keyword_index: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Faulty(KeywordEncoder):
+        def encode_queries(self, texts: Sequence[str]) -> Vectors:  # noqa: ARG002 - not even looked at
+            raise error
+
+    response = client_for(keyword_index, Faulty()).post("/ask", json={"question": "fever"})
+    check_problem(response, status)
+    assert "/srv" not in response.text
+    assert str(error) in caplog.text
+
+
+def test_a_failure_leaves_the_service_able_to_answer(keyword_index: Path) -> None:
+    class OnceFailing(FailingEncoder):
+        def encode_queries(self, texts: Sequence[str]) -> Vectors:
+            return super().encode_queries(texts) if "qvortex" in texts[0] else self.encode_documents(texts)
+
+    client = client_for(keyword_index, OnceFailing())
+    statuses = [client.post("/ask", json={"question": q}).status_code for q in (QUESTION, "fever", QUESTION)]
+    assert statuses == [500, 200, 500]
+
+
+# A real server
+
+
+def ask(server: Server, question: str, **options: Any) -> httpx.Response:
+    return httpx.post(f"{server.address}/ask", json={"question": question} | options, timeout=30)
+
+
+def test_a_real_server_answers_as_the_library_does(server: Server, samples: Answerer) -> None:
+    question = "What should I eat when I feel sick?"
+    answer = ask(server, question, top_k=7).json()
+    expected = samples.ask(question, top_k=7)
+    assert [passage["chunk_id"] for passage in answer["passages"]] == [p.chunk_id for p in expected.passages]
+    assert [passage["markdown"] for passage in answer["passages"]] == [p.markdown for p in expected.passages]
+    assert [passage["score"] for passage in answer["passages"]] == [p.score for p in expected.passages]
+    first, wanted = answer["passages"][0]["citation"], expected.passages[0].citation
+    assert (first["text"], first["deep_link"]) == (wanted.text, wanted.deep_link)
+    assert date.fromisoformat(first["last_reviewed"]) == wanted.last_reviewed
+    assert answer["index"]["encoder"] == "bundled"
+
+
+def test_a_real_server_gives_many_at_once_what_it_gives_one(server: Server) -> None:
+    questions = [
+        f"What helps against {trouble}?" for trouble in ("nausea", "pain", "fatigue", "hair loss")
+    ] * 5
+    alone = {question: ask(server, question).json()["passages"] for question in set(questions)}
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(lambda question: ask(server, question).json()["passages"], questions))
+    assert together == [alone[question] for question in questions]
+
+
+def test_a_real_server_refuses_in_the_same_words_as_the_application(server: Server) -> None:
+    assert check_problem(ask(server, "fever", top_k=0), 422)["errors"][0]["field"] == "top_k"
+    assert check_problem(httpx.get(f"{server.address}/nowhere"), 404)
+    bad = httpx.post(
+        f"{server.address}/ask", content=b"{", headers={"content-type": "application/json"}, timeout=30
+    )
+    assert check_problem(bad, 400)
+
+
+def test_nothing_a_real_server_writes_holds_a_question_wherever_it_was_put(server: Server) -> None:
+    ask(server, QUESTION)
+    ask(server, QUESTION * 40)
+    slug = re.sub(r"\W+", "-", QUESTION)
+    httpx.get(f"{server.address}/ask", params={"question": QUESTION})
+    httpx.post(f"{server.address}/ask", params={"q": slug}, json={"question": "fever"}, timeout=30)
+    httpx.get(f"{server.address}/search/{slug}")
+    httpx.get(f"{server.address}/{slug}?{slug}", headers={"referer": QUESTION, "user-agent": QUESTION})
+    written = wait_for_lines(server, "GET /… ", 2)
+    assert '"POST /ask HTTP/1.1" 200' in written
+    assert '"GET /ask HTTP/1.1" 405' in written
+    for form in (QUESTION, slug, str(httpx.QueryParams({"q": QUESTION}))):
+        assert betrayed(form, written) == []
+
+
+def wait_for_lines(server: Server, part: str, count: int) -> str:
+    end = time.monotonic() + 10
+    while server.written().count(part) < count and time.monotonic() < end:
+        time.sleep(0.05)
+    return server.written()
+
+
+FAILING_SERVER = """
+import sys
+sys.path.insert(0, {tests!r})
+from pathlib import Path
+from rag.answer.answer import Answerer
+from rag.index.local.local_index import LocalIndex
+from rag.search.retriever import Retriever
+from rag.serve.api import create_app
+from rag.serve.server import address_of, listen, run
+from test_api import FailingEncoder
+listener = listen("127.0.0.1", 0)
+print(address_of(listener), flush=True)
+run(create_app(Answerer(Retriever(LocalIndex.open(Path({index!r})), FailingEncoder()))), listener)
+"""
+
+
+def test_a_real_server_survives_an_unforeseen_failure_and_keeps_it_to_itself(
+    keyword_index: Path, tmp_path: Path
+) -> None:
+    script = FAILING_SERVER.format(tests=str(TESTS), index=str(keyword_index))
+    with running([sys.executable, "-c", script], tmp_path) as server:
+        problems = [check_problem(ask(server, QUESTION), 500) for _ in range(2)]
+        assert server.stop(signal.SIGINT) == 0
+        written = server.written()
+    assert problems[0]["request_id"] != problems[1]["request_id"]
+    assert written.count("unforeseen RuntimeError at ") == 2
+    assert "Traceback" not in written
+    assert betrayed(QUESTION, written) == []
+
+
+def test_a_server_that_is_told_to_stop_answers_what_is_open_and_ends_well(
+    samples_index: Path, tmp_path: Path
+) -> None:
+    with running(serve_command(samples_index), tmp_path) as server:
+        host, _, port = server.address.removeprefix("http://").partition(":")
+        body = json.dumps({"question": "What helps against nausea?"})
+        head = f"POST /ask HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
+        with socket.create_connection((host, int(port)), timeout=30) as open_request:
+            open_request.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n{body[:10]}".encode())
+            ask(server, "fever")
+            server.process.send_signal(signal.SIGTERM)
+            wait_for_lines(server, "Shutting down", 1)
+            open_request.sendall(body[10:].encode())
+            assert open_request.recv(1000).startswith(b"HTTP/1.1 200 OK")
+        assert server.process.wait(30) == 0
+        assert "Traceback" not in server.written()
+    with pytest.raises(httpx.ConnectError):
+        ask(server, "fever")
+
+
+def test_a_taken_port_is_said_in_one_line_with_what_mends_it(
+    server: Server, samples_index: Path, tmp_path: Path
+) -> None:
+    port = server.address.rpartition(":")[2]
+    command = [*serve_command(samples_index), "--port", port]
+    with pytest.raises(AssertionError, match="did not start") as failed, running(command, tmp_path):
+        pass
+    (line,) = str(failed.value).splitlines()
+    assert f"rag: port {port} on 127.0.0.1 is taken; choose another one with --port or RAG_PORT" in line
+
+
+def test_a_server_says_what_it_serves_and_where(server: Server, samples_index: Path) -> None:
+    index_id = (samples_index / "current").read_text().strip()
+    assert f"Serving the index {index_id} at {server.address}: " in server.written()
+
+
+def test_request_ids_are_fit_for_a_log_line(server: Server) -> None:
+    ids = [ask(server, "pain").json()["request_id"] for _ in range(3)]
+    assert all(set(request_id) <= set(string.hexdigits.lower()) for request_id in ids)

@@ -1,0 +1,220 @@
+"""Settings come from options, RAG_* variables and rag.yaml, in that order, and are checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from rag import config
+from rag.config import CONFIG_FILE, Settings, load_settings
+from rag.corpus.chunker import DEFAULT_MAX_TOKENS
+from rag.corpus.reader import MAX_FILE_BYTES
+from rag.errors import SettingsError
+from rag.index.builder import BuildOptions
+from rag.search.retriever import DEFAULT_TOP_K, MAX_TOP_K
+
+# For every setting, three values that differ from its default and from each other.
+VALUES: Mapping[str, tuple[Any, Any, Any]] = {
+    "seeds": (Path("a"), Path("b"), Path("c")),
+    "index": (Path("a"), Path("b"), Path("c")),
+    "encoder": ("owner/a", "owner/b", "owner/c"),
+    "engine": ("ctranslate2", "torch", "ctranslate2"),
+    "max_tokens": (32, 100, 8192),
+    "max_file_bytes": (1, 2, 3),
+    "strict": (True, False, True),
+    "top_k": (1, 7, 50),
+    "host": ("0.0.0.0", "::1", "localhost"),  # noqa: S104 - nothing is served on it
+    "port": (0, 1, 65535),
+    "threads": (1, 2, 3),
+}
+WRONG: Mapping[str, tuple[str, ...]] = {
+    "encoder": ("",),
+    "engine": ("cuda", "AUTO"),
+    "max_tokens": ("31", "8193", "many", "64.5"),
+    "max_file_bytes": ("0", "-1", "10MB"),
+    "strict": ("perhaps", "2"),
+    "top_k": ("0", "51", "-1", "five", "1.5", ""),
+    "port": ("-1", "65536", "http"),
+    "threads": ("0", "-2", "all"),
+}
+
+
+@pytest.fixture(autouse=True)
+def bare_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """An empty working folder, and no variable of the person who runs the tests."""
+    monkeypatch.chdir(tmp_path)
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"RAG_{name.upper()}", raising=False)
+    return monkeypatch
+
+
+def write_config(text: str | bytes) -> None:
+    content = text if isinstance(text, bytes) else text.encode()
+    Path(CONFIG_FILE).write_bytes(content)
+
+
+def refusal(**options: Any) -> str:
+    with pytest.raises(SettingsError) as refused:
+        load_settings(**options)
+    return str(refused.value)
+
+
+def test_every_setting_is_put_to_the_test() -> None:
+    assert set(VALUES) == set(Settings.model_fields)
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_an_option_wins_over_a_variable_and_a_variable_over_the_file(
+    name: str, bare_place: pytest.MonkeyPatch
+) -> None:
+    in_file, in_variable, as_option = VALUES[name]
+    seen = []
+    write_config(f"{name}: {str(in_file).lower() if in_file is True else in_file!s}\n")
+    seen.append(getattr(load_settings(), name))
+    bare_place.setenv(f"RAG_{name.upper()}", str(in_variable))
+    seen.append(getattr(load_settings(), name))
+    seen.append(getattr(load_settings(**{name: as_option}), name))
+    assert seen == [in_file, in_variable, as_option]
+
+
+def test_an_option_that_was_not_given_leaves_the_setting_alone(bare_place: pytest.MonkeyPatch) -> None:
+    bare_place.setenv("RAG_TOP_K", "7")
+    assert load_settings(top_k=None).top_k == 7
+
+
+def test_an_option_of_false_or_zero_was_given(bare_place: pytest.MonkeyPatch) -> None:
+    bare_place.setenv("RAG_STRICT", "true")
+    bare_place.setenv("RAG_PORT", "9000")
+    read = load_settings(strict=False, port=0)
+    assert (read.strict, read.port) == (False, 0)
+
+
+def test_settings_differ_between_two_folders(tmp_path: Path, bare_place: pytest.MonkeyPatch) -> None:
+    write_config("top_k: 9")
+    here = load_settings().top_k
+    (tmp_path / "elsewhere").mkdir()
+    bare_place.chdir(tmp_path / "elsewhere")
+    assert (here, load_settings().top_k) == (9, DEFAULT_TOP_K)
+
+
+@pytest.mark.parametrize(("name", "text"), [(name, text) for name, texts in WRONG.items() for text in texts])
+def test_a_bad_variable_is_refused_by_its_own_name(
+    name: str, text: str, bare_place: pytest.MonkeyPatch
+) -> None:
+    bare_place.setenv(f"RAG_{name.upper()}", text)
+    assert refusal().startswith(f"{name} (RAG_{name.upper()}): ")
+
+
+def test_all_bad_settings_are_named_at_once(bare_place: pytest.MonkeyPatch) -> None:
+    bare_place.setenv("RAG_PORT", "http")
+    write_config("top_k: 0\nthreads: many\n")
+    message = refusal()
+    assert [name for name in ("RAG_PORT", "RAG_TOP_K", "RAG_THREADS") if name not in message] == []
+    assert "\n" not in message
+
+
+def test_an_unknown_key_in_the_file_is_refused_with_the_file_and_the_key() -> None:
+    write_config("top_k: 3\ntopk: 4\n")
+    assert refusal() == "rag.yaml: there is no setting 'topk'"
+
+
+def test_a_variable_of_another_program_is_no_setting(bare_place: pytest.MonkeyPatch) -> None:
+    bare_place.setenv("TOP_K", "9")
+    bare_place.setenv("INDEX", "elsewhere")
+    read = load_settings()
+    assert (read.top_k, read.index) == (DEFAULT_TOP_K, Path("index"))
+
+
+@pytest.mark.parametrize("text", ["", "\n", "# nothing yet\n", "---\n", "null\n"])
+def test_a_file_without_settings_changes_nothing(text: str) -> None:
+    write_config(text)
+    assert load_settings().model_dump() == {
+        name: field.default for name, field in Settings.model_fields.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [("top_k: [1\n", 2), ("top_k: 1\n  port: 2\n", 2), ("a: b: c\n", 1), ("top_k: 1\n\t- x\n", 2)],
+)
+def test_broken_yaml_is_refused_with_the_line_to_blame(text: str, line: int) -> None:
+    write_config(text)
+    assert refusal().startswith(f"rag.yaml, line {line}: not valid YAML: ")
+
+
+@pytest.mark.parametrize("text", ["host: 2020-13-45\n", f"port: {'9' * 5000}\n", "[" * 5000])
+def test_a_value_that_yaml_itself_cannot_make_is_refused(text: str) -> None:
+    write_config(text)
+    assert refusal().startswith("rag.yaml")
+
+
+@pytest.mark.parametrize("text", ["- top_k\n", "top_k\n", "5\n", "1: 2\n", "? [a, b]\n: 1\n"])
+def test_yaml_that_is_no_list_of_settings_is_refused(text: str) -> None:
+    write_config(text)
+    assert refusal().startswith("rag.yaml")
+
+
+def test_a_file_that_is_no_text_is_refused() -> None:
+    write_config(b"\xff\xfe\x00t")
+    assert refusal() == "rag.yaml cannot be read: it is not valid UTF-8"
+
+
+def test_a_folder_in_place_of_the_file_is_refused() -> None:
+    Path(CONFIG_FILE).mkdir()
+    assert refusal() == "rag.yaml cannot be read: Is a directory"
+
+
+def test_the_file_cannot_run_code(tmp_path: Path) -> None:
+    write_config(f"host: !!python/object/apply:os.mkdir ['{tmp_path}/made']\n")
+    assert refusal().startswith("rag.yaml, line 1: not valid YAML: ")
+    assert not (tmp_path / "made").exists()
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@given(st.binary(max_size=40) | st.text(max_size=40).map(str.encode))
+def test_whatever_the_file_holds_is_read_or_refused_in_one_line(content: bytes) -> None:
+    write_config(content)
+    try:
+        read = load_settings()
+    except SettingsError as refused:
+        assert "rag.yaml" in str(refused) or "(RAG_" in str(refused)  # noqa: PT017 - either outcome is right
+    else:
+        assert isinstance(read, Settings)
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_every_setting_is_described(name: str) -> None:
+    description = Settings.model_fields[name].description
+    assert description
+    assert description.endswith(".")
+
+
+def test_settings_cannot_be_changed_after_they_were_checked() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        setattr(load_settings(), "top_k", 99)  # noqa: B010 - mypy would not let it pass otherwise
+
+
+def test_there_is_no_global_instance() -> None:
+    assert [name for name, value in vars(config).items() if isinstance(value, Settings)] == []
+
+
+def test_the_defaults_are_those_of_the_stations_that_use_them() -> None:
+    read = load_settings()
+    assert (read.max_tokens, read.max_file_bytes, read.top_k) == (
+        DEFAULT_MAX_TOKENS,
+        MAX_FILE_BYTES,
+        DEFAULT_TOP_K,
+    )
+    assert BuildOptions() == BuildOptions(
+        max_tokens=read.max_tokens, max_file_bytes=read.max_file_bytes, strict=read.strict
+    )
+
+
+def test_the_bounds_are_those_of_the_stations_that_use_them() -> None:
+    assert load_settings(top_k=MAX_TOP_K).top_k == MAX_TOP_K
+    assert "RAG_TOP_K" in refusal(top_k=MAX_TOP_K + 1)
