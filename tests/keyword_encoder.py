@@ -39,7 +39,7 @@ class KeywordEncoder:
     def _encode(self, texts: Sequence[str]) -> Vectors:
         rows = np.zeros((len(texts), self.dim), dtype=np.float32)
         for row, text in zip(rows, texts, strict=True):
-            found = re.findall(r"\w+", text.lower())
+            found = re.findall(r"\w+", text.lower())[: self.max_tokens - 2]
             row[:-1] = [found.count(word) for word in self._words]
             row[-1] = 0.0 if row.any() else 1.0
         return unit_rows(rows)

@@ -10,20 +10,21 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, replace
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 from tokenizers import Tokenizer
 
 from rag.encoders.base import Recipe, Vectors, unit_rows
 from rag.encoders.source import ModelSource, sha256_of
 from rag.encoders.tokens import TokenCounter
-from rag.errors import ArtefactCorrupt, ConversionRefused
+from rag.errors import ArtefactCorrupt, ConversionRefused, IndexNotWritable
 
 if TYPE_CHECKING:
     from rag.encoders.sentence_transformer import SentenceTransformerEncoder
@@ -32,6 +33,7 @@ PRECISION = "ctranslate2-int8"
 MIN_COSINE = 0.98
 
 _DESCRIPTION = "encoder.json"
+_MODEL = "model.bin"
 _TOKENIZER = "tokenizer.json"
 _FAMILY = frozenset({"bert", "distilbert", "roberta", "xlm-roberta", "camembert"})
 _POOLINGS = frozenset({"mean", "cls"})
@@ -46,6 +48,17 @@ _PROBES = (
 )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Description:
+    """What a conversion says of itself; `sha256` maps the name of each file to its digest."""
+
+    name: str
+    dim: int
+    pooling: str
+    recipe: Recipe
+    sha256: dict[str, str]
+
+
 class CTranslateEncoder:
     """A converted model. Safe to call from several threads; each batch runs on one core."""
 
@@ -55,12 +68,12 @@ class CTranslateEncoder:
         import ctranslate2
 
         description = _verified(folder)
-        self.name = name or str(description["name"])
-        self.recipe = Recipe(**description["recipe"])
+        self.name = name or description.name
+        self.recipe = description.recipe
         self.fingerprint = self.recipe.fingerprint
         self.max_tokens = self.recipe.max_tokens
-        self.dim = int(description["dim"])
-        self._cls = description["pooling"] == "cls"
+        self.dim = description.dim
+        self._cls = description.pooling == "cls"
         definition = (folder / _TOKENIZER).read_text(encoding="utf-8")
         self.count_tokens = TokenCounter(definition, self.recipe.document_prompt)
         self._tokenizer = Tokenizer.from_str(definition)
@@ -96,27 +109,20 @@ class CTranslateEncoder:
 
     def _forward(self, ids: Sequence[list[int]]) -> Vectors:
         states = np.asarray(self._model.forward_batch(ids).last_hidden_state, dtype=np.float32)
-        return unit_rows(states[:, 0] if self._cls else _mean(states, [len(row) for row in ids]))
-
-
-def _mean(states: Vectors, lengths: Sequence[int]) -> npt.NDArray[np.floating]:
-    """The mean over each text's own tokens; `states` is [n, longest, dim]."""
-    counts = np.asarray(lengths, dtype=np.float32)[:, None]
-    mask = (np.arange(states.shape[1])[None, :] < counts).astype(np.float32)
-    mean: npt.NDArray[np.floating] = np.einsum("ntd,nt->nd", states, mask) / counts
-    return mean
+        return unit_rows(states[:, 0] if self._cls else states.mean(axis=1))
 
 
 def _batches(lengths: Sequence[int]) -> list[list[int]]:
-    """Rows of like length together, at most `_BATCH_TOKENS` tokens in a batch, longest first."""
+    """Rows of one length together, at most `_BATCH_TOKENS` tokens in a batch, longest first.
+
+    So nothing is padded, and a text has one vector whatever its company: padding moves the last digit
+    of a sum, and rounding to int8 makes a step of it (up to 0.01 in a component of a real passage).
+    """
     batches: list[list[int]] = []
-    room = 0
-    for row in sorted(range(len(lengths)), key=lambda row: -lengths[row]):
-        if room < 1:
-            room = max(1, _BATCH_TOKENS // max(1, lengths[row]))
-            batches.append([])
-        batches[-1].append(row)
-        room -= 1
+    rows = sorted(range(len(lengths)), key=lambda row: -lengths[row])
+    for length, group in groupby(rows, key=lambda row: lengths[row]):
+        alike, size = list(group), max(1, _BATCH_TOKENS // max(1, length))
+        batches += [alike[at : at + size] for at in range(0, len(alike), size)]
     return batches
 
 
@@ -134,31 +140,46 @@ def convert(source: ModelSource, reference: SentenceTransformerEncoder, cache: P
     """Convert a loaded model below `cache` and return the folder.
 
     Raises `ConversionRefused` when the architecture is not of the BERT family or the converted
-    model's vectors have a cosine below `MIN_COSINE` to the reference.
+    model's vectors have a cosine below `MIN_COSINE` to the reference, and `IndexNotWritable` when it
+    cannot be kept.
     """
-    pooling = _supported_pooling(reference.model)
+    pooling = _supported_pooling(reference)
     target = conversion_folder(cache, source)
-    cache.mkdir(parents=True, exist_ok=True)
-    workshop = Path(tempfile.mkdtemp(prefix=".converting-", dir=cache))
-    try:
-        _write(workshop, source, reference, pooling)
-        _compare(CTranslateEncoder(workshop), reference)
+    with _workshop(cache) as folder:
+        _write(folder, source, reference, pooling)
+        _compare(CTranslateEncoder(folder), reference)
         shutil.rmtree(target, ignore_errors=True)
-        workshop.rename(target)
-    finally:
-        shutil.rmtree(workshop, ignore_errors=True)
+        folder.rename(target)
     return target
 
 
-def _supported_pooling(model: Any) -> str:
-    modules = {type(module).__name__: module for module in model}
-    kind = getattr(getattr(model[0], "auto_model", None), "config", None)
+@contextmanager
+def _workshop(cache: Path) -> Iterator[Path]:
+    """A folder below `cache` to write a conversion in; nothing of it is left when that fails."""
+    with ExitStack() as cleanup:
+        try:
+            cache.mkdir(parents=True, exist_ok=True)
+            folder = Path(tempfile.mkdtemp(prefix=".converting-", dir=cache))
+            cleanup.callback(shutil.rmtree, folder, ignore_errors=True)
+            yield folder
+        except OSError as error:
+            raise IndexNotWritable(
+                f"the converted encoder cannot be kept in {cache}: {error.strerror or error}"
+            ) from error
+
+
+def _supported_pooling(reference: SentenceTransformerEncoder) -> str:
+    modules = {type(module).__name__: module for module in reference.model}
+    kind = getattr(getattr(reference.model[0], "auto_model", None), "config", None)
     family = getattr(kind, "model_type", "none")
     if family not in _FAMILY or set(modules) - {"Transformer", "Pooling", "Normalize"}:
         raise ConversionRefused(f"a model of type '{family}' ({', '.join(modules)}) runs on torch")
     pooling = getattr(modules.get("Pooling"), "pooling_mode", None)
     if pooling not in _POOLINGS:
         raise ConversionRefused(f"the pooling '{pooling}' runs on torch")
+    prompts = reference.recipe.query_prompt + reference.recipe.document_prompt
+    if prompts and not modules["Pooling"].include_prompt:
+        raise ConversionRefused("a pooling that leaves out the prompt runs on torch")
     return str(pooling)
 
 
@@ -167,18 +188,32 @@ def _write(folder: Path, source: ModelSource, reference: SentenceTransformerEnco
 
     try:
         converter = TransformersConverter(str(_transformer_folder(source)))
+        converter.load_model = _with_absolute_positions
         converter.convert(str(folder), quantization="int8", force=True)
     except Exception as error:  # the converter raises whatever its layers raise
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # a full disk is no fault of the model
         raise ConversionRefused(f"CTranslate2 cannot convert it: {error}") from error
     (folder / _TOKENIZER).write_text(reference.count_tokens.definition, encoding="utf-8")
-    description = {
-        "name": source.name,
-        "dim": reference.dim,
-        "pooling": pooling,
-        "recipe": asdict(reference.recipe) | {"precision": PRECISION},
-        "sha256": {file.name: sha256_of(file) for file in sorted(folder.iterdir())},
-    }
-    (folder / _DESCRIPTION).write_text(json.dumps(description, indent=2), encoding="utf-8")
+    description = _Description(
+        name=source.name,
+        dim=reference.dim,
+        pooling=pooling,
+        recipe=replace(reference.recipe, precision=PRECISION),
+        sha256={file.name: sha256_of(file) for file in sorted(folder.iterdir())},
+    )
+    (folder / _DESCRIPTION).write_text(json.dumps(asdict(description), indent=2), encoding="utf-8")
+
+
+def _with_absolute_positions(model_class: Any, *args: Any, **options: Any) -> Any:
+    """Load a model for the converter, which insists on being told how positions are encoded.
+
+    transformers 5 knows one way only, so the configurations that it writes no longer say.
+    """
+    model = model_class.from_pretrained(*args, **options)
+    if getattr(model.config, "position_embedding_type", None) is None:
+        model.config.position_embedding_type = "absolute"
+    return model
 
 
 def _transformer_folder(source: ModelSource) -> Path:
@@ -190,7 +225,10 @@ def _transformer_folder(source: ModelSource) -> Path:
 
 
 def _compare(converted: CTranslateEncoder, reference: SentenceTransformerEncoder) -> None:
-    ours, theirs = (encoder.encode_documents(_PROBES) for encoder in (converted, reference))
+    ours, theirs = (
+        np.concatenate([encoder.encode_queries(_PROBES), encoder.encode_documents(_PROBES)])
+        for encoder in (converted, reference)
+    )
     lowest = float((ours * theirs).sum(axis=1).min())
     if not lowest >= MIN_COSINE:
         raise ConversionRefused(
@@ -199,14 +237,15 @@ def _compare(converted: CTranslateEncoder, reference: SentenceTransformerEncoder
         )
 
 
-def _verified(folder: Path) -> dict[str, Any]:
+def _verified(folder: Path) -> _Description:
     """The description of a conversion whose files are all as they were written."""
     try:
-        description: dict[str, Any] = json.loads((folder / _DESCRIPTION).read_text(encoding="utf-8"))
-        changed = [
-            name for name, digest in description["sha256"].items() if sha256_of(folder / name) != digest
-        ]
-    except (OSError, ValueError, KeyError) as error:
+        content: Any = json.loads((folder / _DESCRIPTION).read_text(encoding="utf-8"))
+        description = _Description(**content | {"recipe": Recipe(**content["recipe"])})
+        digests = description.sha256
+        names = sorted({*digests, _MODEL, _TOKENIZER})
+        changed = [name for name in names if sha256_of(folder / name) != digests.get(name)]
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise ArtefactCorrupt(
             f"the converted encoder {folder} cannot be read ({error}); delete that folder and run: rag index"
         ) from None

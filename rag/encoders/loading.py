@@ -16,13 +16,15 @@ Engine = Literal["auto", "ctranslate2", "torch"]
 _log = logging.getLogger(__name__)
 
 
-def load_encoder(name: str, *, cache: Path, engine: Engine = "auto", threads: int | None = None) -> Encoder:
+def load_encoder(
+    name: str, *, cache: Path | str, engine: Engine = "auto", threads: int | None = None
+) -> Encoder:
     """Load the encoder called `name`.
 
     `cache` keeps conversions for the fast engine; with one at hand, torch is not imported. `auto`
     falls back to torch when the model cannot be converted, `ctranslate2` raises `ConversionRefused`.
     """
-    source = find_model(name)
+    cache, source = Path(cache), find_model(name)
     if engine != "torch":
         folder = conversion_folder(cache, source)
         if folder.is_dir():

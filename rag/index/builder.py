@@ -11,7 +11,7 @@ import sqlite3
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -71,8 +71,8 @@ class BuildReport:
 
 
 def build_index(
-    seeds: Path,
-    root: Path,
+    seeds: Path | str,
+    root: Path | str,
     encoder: Encoder,
     *,
     options: BuildOptions | None = None,
@@ -86,13 +86,17 @@ def build_index(
     `UnreadableDocument`; the current version then stays as it is.
     """
     options = options or BuildOptions()
+    seeds, layout = Path(seeds), Layout(Path(root))
     files, ignored = find_files(seeds)
     plan = _Plan.make(seeds, files, encoder, options)
-    layout = Layout(root)
     if not options.rebuild and (current := _same_as_current(layout, plan)):
+        if options.strict and current.problems:
+            raise current.problems[0]
         return current
-    with _workshop(layout) as folder:
-        build = _Build(folder, plan, encoder, on_progress or _silent)
+    with (
+        _workshop(layout) as folder,
+        closing(_Build(folder, plan, encoder, on_progress or _silent)) as build,
+    ):
         build.read(files, options)
         build.encode()
         manifest = build.finish()
@@ -137,7 +141,8 @@ class _Plan:
     @property
     def corpus_sha256(self) -> str:
         lines = (f"{path} {digest}" for path, digest in sorted(self.files.items()))
-        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+        # A refused file's name may be no text; its bytes count all the same.
+        return hashlib.sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest()
 
 
 def _same_as_current(layout: Layout, plan: _Plan) -> BuildReport | None:
@@ -228,15 +233,16 @@ class _Build:
         started = time.perf_counter()
         vectors = FaissVectors.empty(self._encoder.dim)
         self._on_progress("encoding", 0, self._writer.chunks)
-        for texts in embedded_texts(self._folder / CHUNKS, _ENCODED_AT_ONCE):
-            vectors.add(self._encoder.encode_documents(texts))
-            self._on_progress("encoding", len(vectors), self._writer.chunks)
+        with closing(embedded_texts(self._folder / CHUNKS, _ENCODED_AT_ONCE)) as batches:
+            for texts in batches:
+                vectors.add(self._encoder.encode_documents(texts))
+                self._on_progress("encoding", len(vectors), self._writer.chunks)
         vectors.write(self._folder / VECTORS)
         self.seconds["encoding"] = time.perf_counter() - started
 
     def finish(self) -> Manifest:
         """Close the store and write the manifest."""
-        self._writer.close()
+        self._writer.finish()
         now = datetime.now(UTC)
         corpus = self._plan.corpus_sha256
         manifest = Manifest(
@@ -255,6 +261,10 @@ class _Build:
         )
         manifest.write(self._folder)
         return manifest
+
+    def close(self) -> None:
+        """Hold no file any longer: a deleted file that is open still fills the disk."""
+        self._writer.close()
 
     def _described(self, problem: UnreadableDocument) -> dict[str, Any]:
         path = problem.path.relative_to(self._plan.seeds).as_posix()

@@ -21,7 +21,7 @@ class OpenIndex:
 
 
 def open_index(
-    root: Path,
+    root: Path | str,
     *,
     encoder: Encoder | str | None = None,
     threads: int | None = None,
@@ -31,24 +31,28 @@ def open_index(
     The index knows its encoder and engine; `encoder` may name or be one as well, which must then be
     the same by its fingerprint. Raises `EncoderMismatch` and whatever opening either of them raises.
     """
+    root = Path(root)
     backend = LocalIndex.open(root)
-    if encoder is None:
-        encoder = backend.info.encoder
-    if isinstance(encoder, str):
-        encoder = load_encoder(
-            encoder,
-            cache=Layout(root).encoders,
-            engine=backend.manifest.encoder["engine"],
-            threads=threads,
-        )
-    _check_encoder(backend, encoder, root)
+    try:
+        if encoder is None:
+            encoder = backend.info.encoder
+        if isinstance(encoder, str):
+            encoder = load_encoder(
+                encoder,
+                cache=Layout(root).encoders,
+                engine=backend.manifest.encoder["engine"],
+                threads=threads,
+            )
+        _check_encoder(backend, encoder, root)
+    except BaseException:
+        backend.close()
+        raise
     return OpenIndex(backend, encoder)
 
 
 def _check_encoder(backend: LocalIndex, encoder: Encoder, root: Path) -> None:
     info = backend.info
     if encoder.fingerprint != info.encoder_fingerprint:
-        backend.close()
         raise EncoderMismatch(
             f"the index {info.index_id} was built with the encoder '{info.encoder}' "
             f"(fingerprint {info.encoder_fingerprint[:12]}), but '{encoder.name}' is at hand "

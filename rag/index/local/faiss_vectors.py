@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from rag.encoders.base import Vectors
 from rag.errors import ArtefactCorrupt
+from rag.index.local.layout import rebuild_command
 
 Rows = npt.NDArray[np.int64]
 Scores = npt.NDArray[np.float32]
@@ -39,14 +40,15 @@ class FaissVectors:
         try:
             return cls(faiss.read_index(str(path)))
         except RuntimeError as error:
-            raise ArtefactCorrupt(f"{path}: {str(error).splitlines()[-1]}") from error
+            reason = str(error).splitlines()[-1]
+            raise ArtefactCorrupt(
+                f"{path} holds no vectors ({reason}); {rebuild_command(path.parent)}"
+            ) from error
 
     def write(self, path: Path) -> None:
         """Write all rows to one file. Raises `OSError`."""
-        try:
-            faiss.write_index(self._index, str(path))
-        except RuntimeError as error:
-            raise OSError(f"{path}: {str(error).splitlines()[-1]}") from error
+        # Not by faiss.write_index, which says nothing when the disk is full at the last page.
+        path.write_bytes(faiss.serialize_index(self._index).data)
 
     def __len__(self) -> int:
         return int(self._index.ntotal)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,11 +45,16 @@ class Layout:
         return self.versions / index_id
 
     def current_id(self) -> str | None:
-        """The id of the current version, None when nothing is published."""
+        """The id of the current version, None when nothing is published. Raises `IndexNotFound`."""
         try:
-            return self.current.read_text(encoding="utf-8").strip() or None
-        except FileNotFoundError:
+            return self.current.read_text(encoding="utf-8", errors="replace").strip() or None
+        except (FileNotFoundError, NotADirectoryError):
             return None
+        except OSError as error:
+            raise IndexNotFound(
+                f"{self.current} cannot be read ({error.strerror}); it should name the current version. "
+                f"Remove it and build anew with: rag index --index {self.root}"
+            ) from None
 
     def current_version(self) -> Path:
         """The folder of the current version. Raises `IndexNotFound`."""
@@ -56,12 +62,17 @@ class Layout:
         if index_id is None:
             raise IndexNotFound(f"no index in {self.root}; build one with: rag index --index {self.root}")
         folder = self.version(index_id)
-        if not folder.is_dir():
+        if not os.path.isdir(folder):  # noqa: PTH112 - a name too long for a path is no error here
             raise IndexNotFound(
                 f"{self.current} names the version {index_id}, which is not in {self.versions}; "
                 f"build anew with: rag index --rebuild --index {self.root}"
             )
         return folder
+
+
+def rebuild_command(version: Path) -> str:
+    """What mends a damaged version, given its folder."""
+    return f"build anew with: rag index --rebuild --index {version.parent.parent}"
 
 
 def publish(layout: Layout, workshop: Path, index_id: str) -> Path:
@@ -75,11 +86,15 @@ def publish(layout: Layout, workshop: Path, index_id: str) -> Path:
     _sync(workshop)
     folder = layout.version(index_id)
     workshop.rename(folder)
-    _sync(layout.versions)
-    pointer = layout.current.with_name(".current-next")
-    pointer.write_text(index_id + "\n", encoding="utf-8")
-    _sync(pointer)
-    pointer.replace(layout.current)
+    try:
+        _sync(layout.versions)
+        pointer = layout.current.with_name(".current-next")
+        pointer.write_text(index_id + "\n", encoding="utf-8")
+        _sync(pointer)
+        pointer.replace(layout.current)
+    except OSError:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
     _sync(layout.root)
     return folder
 

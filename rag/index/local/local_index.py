@@ -12,7 +12,7 @@ from rag.encoders.base import Vectors
 from rag.errors import ArtefactCorrupt
 from rag.index.backend import Hit, IndexInfo, StoredChunk
 from rag.index.local.faiss_vectors import FaissVectors, Mask
-from rag.index.local.layout import CHUNKS, VECTORS, Layout
+from rag.index.local.layout import CHUNKS, VECTORS, Layout, rebuild_command
 from rag.index.local.manifest import Manifest, check_artefacts, read_manifest
 from rag.index.local.store import ChunkStore
 
@@ -44,9 +44,13 @@ class LocalIndex:
         manifest = read_manifest(folder)
         check_artefacts(manifest, folder)
         store = ChunkStore(folder / CHUNKS)
-        vectors = FaissVectors.read(folder / VECTORS)
-        _check_counts(manifest, store.counts(), len(vectors), folder)
-        return cls(manifest, store, vectors)
+        try:
+            vectors = FaissVectors.read(folder / VECTORS)
+            _check_counts(manifest, store.counts(), vectors, folder)
+            return cls(manifest, store, vectors)
+        except BaseException:
+            store.close()
+            raise
 
     def search(self, vector: Vectors, k: int) -> list[Hit]:
         """See `Backend`."""
@@ -94,11 +98,10 @@ def _info(manifest: Manifest) -> IndexInfo:
     )
 
 
-def _check_counts(manifest: Manifest, stored: dict[str, int], vectors: int, folder: Path) -> None:
-    found = stored | {"vectors": vectors}
-    expected = manifest.counts | {"vectors": manifest.counts["chunks"]}
+def _check_counts(manifest: Manifest, stored: dict[str, int], vectors: FaissVectors, folder: Path) -> None:
+    found = stored | {"vectors": len(vectors), "dim": vectors.dim}
+    expected = manifest.counts | {"vectors": manifest.counts["chunks"], "dim": manifest.encoder["dim"]}
     if found != expected:
         raise ArtefactCorrupt(
-            f"{folder} holds {found}, its manifest says {expected}; "
-            f"build anew with: rag index --rebuild --index {folder.parent.parent}"
+            f"{folder} holds {found}, its manifest says {expected}; {rebuild_command(folder)}"
         )

@@ -5,13 +5,20 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin, get_type_hints
 
 from rag.encoders.source import sha256_of
 from rag.errors import ArtefactCorrupt, SchemaMismatch
-from rag.index.local.layout import MANIFEST
+from rag.index.local.layout import CHUNKS, MANIFEST, VECTORS, rebuild_command
 
 SCHEMA = 1
+
+# What is read from the manifest's dictionaries.
+_PARTS: dict[str, dict[str, type]] = {
+    "encoder": {"name": str, "fingerprint": str, "engine": str, "dim": int},
+    "counts": {"documents": int, "chunks": int},
+    "artefacts": {CHUNKS: str, VECTORS: str},
+}
 
 # Encoded at build time, so that a later check can tell whether an encoder still gives these vectors.
 SENTINELS = (
@@ -45,7 +52,8 @@ class Manifest:
 
     def write(self, folder: Path) -> None:
         """Write it into a version's folder."""
-        content = json.dumps(asdict(self), indent=1, ensure_ascii=False)
+        # Escaped, because the name of a refused file may be no text.
+        content = json.dumps(asdict(self), indent=1)
         (folder / MANIFEST).write_text(content + "\n", encoding="utf-8")
 
 
@@ -56,16 +64,36 @@ def read_manifest(folder: Path) -> Manifest:
         content = json.loads(path.read_text(encoding="utf-8"))
         schema = content["schema"]
     except (OSError, ValueError, KeyError, TypeError):
-        raise ArtefactCorrupt(f"{path} is missing or damaged; {_mend(folder)}") from None
+        raise ArtefactCorrupt(f"{path} is missing or damaged; {rebuild_command(folder)}") from None
     if schema != SCHEMA:
         raise SchemaMismatch(
             f"the index version {folder.name} has schema {schema}, this program reads {SCHEMA}; "
-            f"{_mend(folder)}"
+            f"{rebuild_command(folder)}"
         )
     try:
-        return Manifest(**content)
-    except TypeError as error:
-        raise ArtefactCorrupt(f"{path} is damaged ({error}); {_mend(folder)}") from None
+        manifest = Manifest(**content)
+        _check_shape(manifest)
+    except (TypeError, LookupError) as error:
+        raise ArtefactCorrupt(f"{path} is damaged ({error}); {rebuild_command(folder)}") from None
+    return manifest
+
+
+def _check_shape(manifest: Manifest) -> None:
+    """Raise `TypeError` or `KeyError` where a part that others rely on is missing or of another kind."""
+    for name, hint in get_type_hints(Manifest).items():
+        _check_kind(name, getattr(manifest, name), get_origin(hint) or hint)
+    for name, parts in _PARTS.items():
+        for part, kind in parts.items():
+            _check_kind(f"{name}.{part}", getattr(manifest, name)[part], kind)
+    for problem in manifest.problems:
+        _check_kind("problems.path", problem["path"], str)
+        _check_kind("problems.reason", problem["reason"], str)
+        _check_kind("problems.line", problem["line"], int | None)
+
+
+def _check_kind(name: str, value: Any, kind: Any) -> None:
+    if not isinstance(value, kind):
+        raise TypeError(f"'{name}' is {value!r:.40}")
 
 
 def check_artefacts(manifest: Manifest, folder: Path) -> None:
@@ -73,14 +101,15 @@ def check_artefacts(manifest: Manifest, folder: Path) -> None:
     for name, expected in manifest.artefacts.items():
         path = folder / name
         if not path.is_file():
-            raise ArtefactCorrupt(f"{path} is missing; {_mend(folder)}")
-        found = sha256_of(path)
+            raise ArtefactCorrupt(f"{path} is missing; {rebuild_command(folder)}")
+        try:
+            found = sha256_of(path)
+        except OSError as error:
+            raise ArtefactCorrupt(
+                f"{path} cannot be read: {error.strerror}; {rebuild_command(folder)}"
+            ) from None
         if found != expected:
             raise ArtefactCorrupt(
                 f"{path} changed since it was written: SHA-256 {found[:12]}…, expected "
-                f"{expected[:12]}…; {_mend(folder)}"
+                f"{expected[:12]}…; {rebuild_command(folder)}"
             )
-
-
-def _mend(folder: Path) -> str:
-    return f"build anew with: rag index --rebuild --index {folder.parent.parent}"

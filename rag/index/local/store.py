@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from datetime import date
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Any
 from rag.corpus.document import Chunk, Document, Link, Metadata, embedded_text
 from rag.errors import ArtefactCorrupt
 from rag.index.backend import StoredChunk
+from rag.index.local.layout import rebuild_command
 
 _SCHEMA = """
 CREATE TABLE documents (
@@ -49,12 +50,16 @@ class ChunkWriter:
 
     def __init__(self, path: Path) -> None:
         self._connection = sqlite3.connect(path)
-        # The file is worthless until it is published, and publishing syncs it.
-        self._connection.execute("PRAGMA journal_mode = OFF")
-        self._connection.execute("PRAGMA synchronous = OFF")
-        self._connection.executescript(_SCHEMA)
         self.documents = 0
         self.chunks = 0
+        try:
+            # The file is worthless until it is published, and publishing syncs it.
+            self._connection.execute("PRAGMA journal_mode = OFF")
+            self._connection.execute("PRAGMA synchronous = OFF")
+            self._connection.executescript(_SCHEMA)
+        except BaseException:
+            self.close()
+            raise
 
     def add(self, document: Document, chunks: Sequence[Chunk], fragments: Sequence[str]) -> None:
         """Append a document and its chunks."""
@@ -89,13 +94,17 @@ class ChunkWriter:
         """Make what was added readable for `embedded_texts`."""
         self._connection.commit()
 
+    def finish(self) -> None:
+        """Make the file whole and close it."""
+        self.commit()
+        self.close()
+
     def close(self) -> None:
-        """Finish the file."""
-        self._connection.commit()
+        """Close the file as it is; closing it again does nothing."""
         self._connection.close()
 
 
-def embedded_texts(path: Path, size: int) -> Iterator[list[str]]:
+def embedded_texts(path: Path, size: int) -> Generator[list[str], None, None]:
     """The texts to encode in the file at `path`, in the order of rows, `size` at a time."""
     with closing(sqlite3.connect(path)) as connection:
         cursor = connection.execute("SELECT context, text FROM chunks ORDER BY row")
@@ -135,7 +144,8 @@ class ChunkStore:
         try:
             self._query("SELECT count(*) FROM documents")
         except sqlite3.DatabaseError as error:
-            raise ArtefactCorrupt(f"{path} cannot be read: {error}") from None
+            self.close()
+            raise ArtefactCorrupt(f"{path} cannot be read: {error}; {rebuild_command(path.parent)}") from None
 
     def counts(self) -> dict[str, int]:
         """How many documents and chunks there are."""

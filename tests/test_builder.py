@@ -1,0 +1,542 @@
+"""A build: what it reports, what it publishes, and what it leaves alone when it fails."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import WriteSeed
+from keyword_encoder import WORDS, KeywordEncoder, count_words
+
+from rag.corpus.pipeline import chunk_files
+from rag.corpus.reader import find_files
+from rag.encoders.base import Encoder, Vectors
+from rag.errors import CitewellError, EmptyCorpus, IndexNotWritable, UnreadableDocument
+from rag.index.builder import BuildOptions, BuildReport, Stage, build_index
+from rag.index.local.layout import Layout
+from rag.index.local.local_index import LocalIndex
+
+STRICT = BuildOptions(strict=True)
+REBUILD = BuildOptions(rebuild=True)
+BROKEN = "---\ntitle: [never closed\n---\n\nFever.\n"
+
+Build = Callable[..., BuildReport]
+
+
+@pytest.fixture
+def seeds(tmp_path: Path) -> Path:
+    return tmp_path / "seeds"
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    return Layout(tmp_path / "index")
+
+
+@pytest.fixture
+def build(seeds: Path, layout: Layout) -> Build:
+    """Build `seeds` into the index folder with the keyword encoder."""
+
+    def build(options: BuildOptions | None = None, *, encoder: Encoder | None = None) -> BuildReport:
+        return build_index(seeds, layout.root, encoder or KeywordEncoder(), options=options)
+
+    return build
+
+
+def _search(root: Path, question: str, k: int = 10) -> list[str]:
+    """The documents that the published index finds, best first."""
+    index = LocalIndex.open(root)
+    try:
+        hits = index.search(KeywordEncoder().encode_queries([question])[0], k)
+        return [hit.chunk_id.partition("#")[0] for hit in hits if hit.score > 0]
+    finally:
+        index.close()
+
+
+def _versions(layout: Layout) -> set[str]:
+    """Everything in versions/, hidden folders too."""
+    return {entry.name for entry in layout.versions.iterdir()} if layout.versions.exists() else set()
+
+
+class Failing(KeywordEncoder):
+    """Fails once it has encoded a number of batches."""
+
+    def __init__(self, error: BaseException, *, after: int = 0) -> None:
+        super().__init__()
+        self._error, self._left = error, after
+
+    def encode_documents(self, texts: Sequence[str]) -> Vectors:
+        if not self._left:
+            raise self._error
+        self._left -= 1
+        return super().encode_documents(texts)
+
+
+def test_a_built_index_finds_what_was_written(build: Build, layout: Layout, write_seed: WriteSeed) -> None:
+    write_seed("chemo/fever", "Call about a fever.")
+    write_seed("nausea", "Nausea passes.")
+    report = build()
+    assert not report.unchanged
+    assert report.problems == ()
+    assert _search(layout.root, "a fever") == ["chemo/fever"]
+    assert _search(layout.root, "nausea") == ["nausea"]
+
+
+def test_a_version_holds_three_files_and_current_names_it(
+    build: Build, layout: Layout, write_seed: WriteSeed
+) -> None:
+    write_seed("a", "Fever.")
+    report = build()
+    assert {file.name for file in report.folder.iterdir()} == {
+        "manifest.json",
+        "chunks.sqlite",
+        "vectors.faiss",
+    }
+    assert layout.current.read_text(encoding="utf-8") == report.manifest.index_id + "\n"
+    assert report.folder == layout.root / "versions" / report.manifest.index_id
+    assert {entry.name for entry in layout.root.iterdir()} == {"versions", "current"}
+    LocalIndex.open(layout.root).close()
+    assert len(list(report.folder.iterdir())) == 3, "reading leaves no journal behind"
+
+
+def test_others_may_read_a_published_version(build: Build, write_seed: WriteSeed) -> None:
+    write_seed("a", "Fever.")
+    folder = build().folder
+    assert folder.stat().st_mode & 0o555 == 0o555
+    assert all(file.stat().st_mode & 0o444 == 0o444 for file in folder.iterdir())
+
+
+def test_files_that_cannot_be_read_are_reported_and_the_others_go_on(
+    build: Build, layout: Layout, seeds: Path, write_seed: WriteSeed
+) -> None:
+    write_seed("good/one", "Fever.")
+    write_seed("zz", "More fever.")
+    (seeds / "broken.md").write_text(BROKEN, encoding="utf-8")
+    (seeds / "latin.md").write_bytes("---\ntitle: x\n---\n\nM\xfcdigkeit\n".encode("latin-1"))
+    (seeds / "binary.md").write_bytes(b"PK\x03\x04\n\n\x00\x00")
+    (seeds / "notes.txt").write_text("not markdown", encoding="utf-8")
+    report = build()
+    assert [(problem.path, problem.line) for problem in report.problems] == [
+        (seeds / "binary.md", 3),
+        (seeds / "broken.md", 2),
+        (seeds / "latin.md", 5),
+    ]
+    assert all(str(problem).startswith(f"{problem.path}:{problem.line}: ") for problem in report.problems)
+    assert report.ignored == 1
+    assert report.manifest.counts["documents"] == 2
+    assert sorted(_search(layout.root, "fever")) == ["good/one", "zz"]
+
+
+def test_a_file_over_the_limit_is_a_problem_and_not_a_document(
+    build: Build, seeds: Path, write_seed: WriteSeed
+) -> None:
+    write_seed("small", "Fever.")
+    write_seed("large", "Fever. " * 500)
+    report = build(BuildOptions(max_file_bytes=1000))
+    assert [problem.path for problem in report.problems] == [seeds / "large.md"]
+    assert "1,000" in report.problems[0].reason
+
+
+def test_a_file_whose_name_is_no_text_is_reported(build: Build, seeds: Path, write_seed: WriteSeed) -> None:
+    write_seed("good", "Fever.")
+    try:
+        shutil.copy(seeds / "good.md", seeds / os.fsdecode(b"caf\xe9.md"))
+    except OSError:
+        pytest.skip("this file system takes only UTF-8 names")
+    report = build()
+    assert [problem.reason for problem in report.problems] == ["the file name is not valid UTF-8"]
+    assert build().unchanged
+    assert [problem.reason for problem in build().problems] == ["the file name is not valid UTF-8"]
+
+
+def test_documents_without_a_word_and_repaired_ones_are_named(build: Build, write_seed: WriteSeed) -> None:
+    write_seed("a", "Fever.")
+    write_seed("hollow", "![](picture.png)")
+    write_seed("mojibake", "The patientâ€™s fever.")
+    report = build()
+    assert report.empty == ("hollow",)
+    assert report.repaired == ("mojibake",)
+    assert report.manifest.counts == {"documents": 3, "chunks": 2}
+
+
+def test_strict_publishes_nothing_and_keeps_the_current_version(
+    build: Build, layout: Layout, seeds: Path, write_seed: WriteSeed
+) -> None:
+    write_seed("a", "Fever.")
+    before = build().manifest.index_id
+    write_seed("b", "More fever.")
+    (seeds / "broken.md").write_text(BROKEN, encoding="utf-8")
+    with pytest.raises(UnreadableDocument) as caught:
+        build(STRICT)
+    assert (caught.value.path, caught.value.line) == (seeds / "broken.md", 2)
+    assert layout.current_id() == before
+    assert _versions(layout) == {before}
+    assert _search(layout.root, "fever") == ["a"]
+
+
+def test_strict_refuses_a_broken_file_that_the_current_version_left_out(
+    build: Build, layout: Layout, seeds: Path, write_seed: WriteSeed
+) -> None:
+    write_seed("a", "Fever.")
+    (seeds / "broken.md").write_text(BROKEN, encoding="utf-8")
+    before = build().manifest.index_id
+    with pytest.raises(UnreadableDocument, match=r"broken\.md:2"):
+        build(STRICT)
+    assert _versions(layout) == {before}
+
+
+def test_strict_publishes_what_is_whole(build: Build, layout: Layout, write_seed: WriteSeed) -> None:
+    write_seed("a", "Fever.")
+    assert layout.current_id() is None
+    assert build(STRICT).manifest.index_id == layout.current_id()
+
+
+def test_nothing_is_built_when_nothing_changed(
+    build: Build, layout: Layout, seeds: Path, write_seed: WriteSeed
+) -> None:
+    write_seed("a", "Fever.")
+    (seeds / "broken.md").write_text(BROKEN, encoding="utf-8")
+    first = build()
+    (seeds / "a.md").touch()
+    (seeds / "notes.txt").write_text("not markdown", encoding="utf-8")
+    second = build(encoder=Failing(RuntimeError("it was asked to encode")))
+    assert second.unchanged
+    assert second.folder == first.folder
+    assert second.manifest == first.manifest
+    assert [str(problem) for problem in second.problems] == [str(problem) for problem in first.problems]
+    assert _versions(layout) == {first.manifest.index_id}
+
+
+CHANGES: dict[str, Callable[[Path], object]] = {
+    "a file is new": lambda seeds: shutil.copy(seeds / "a.md", seeds / "c.md"),
+    "a file is gone": lambda seeds: (seeds / "a.md").unlink(),
+    "a file has another name": lambda seeds: (seeds / "a.md").rename(seeds / "d.md"),
+    "a file lies elsewhere": lambda seeds: (seeds / "a.md").rename(seeds / "sub" / "a.md"),
+    "a byte is new": lambda seeds: (seeds / "a.md").write_bytes((seeds / "a.md").read_bytes() + b"\n"),
+    "two files changed places": lambda seeds: _swap(seeds / "a.md", seeds / "sub" / "b.md"),
+    "an unreadable file is new": lambda seeds: (seeds / "new.md").write_bytes(b"\xff\xfe\x00"),
+    "an unreadable file is mended": lambda seeds: shutil.copy(seeds / "a.md", seeds / "broken.md"),
+    "an unreadable file is broken otherwise": lambda seeds: (seeds / "broken.md").write_bytes(b"\x00"),
+    "a link leads out": lambda seeds: (seeds / "link.md").symlink_to("/etc/hostname"),
+}
+
+
+def _swap(one: Path, other: Path) -> None:
+    first, second = one.read_bytes(), other.read_bytes()
+    one.write_bytes(second)
+    other.write_bytes(first)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_any_change_of_the_files_is_built(
+    build: Build, layout: Layout, seeds: Path, write_seed: WriteSeed, change: str
+) -> None:
+    write_seed("a", "Fever.")
+    write_seed("sub/b", "Nausea.")
+    (seeds / "broken.md").write_text(BROKEN, encoding="utf-8")
+    before = build().manifest
+    CHANGES[change](seeds)
+    after = build()
+    assert not after.unchanged
+    assert after.manifest.index_id == layout.current_id() != before.index_id
+    assert after.manifest.corpus_sha256 != before.corpus_sha256
+    assert build().unchanged
+
+
+@pytest.mark.parametrize(
+    "options",
+    [BuildOptions(max_tokens=64), BuildOptions(max_file_bytes=300), REBUILD],
+    ids=["max_tokens", "max_file_bytes", "rebuild"],
+)
+def test_any_change_of_the_settings_is_built(
+    build: Build, write_seed: WriteSeed, options: BuildOptions
+) -> None:
+    write_seed("a", "Fever.")
+    write_seed("b", "Nausea. " * 60)
+    before = build().manifest.index_id
+    after = build(options)
+    assert not after.unchanged
+    assert after.manifest.index_id != before
+    assert build(replace(options, rebuild=False)).unchanged
+
+
+def test_max_tokens_beyond_the_encoder_change_nothing(build: Build, write_seed: WriteSeed) -> None:
+    write_seed("a", "Fever.")
+    build(BuildOptions(max_tokens=KeywordEncoder.max_tokens))
+    report = build(BuildOptions(max_tokens=8000))
+    assert report.unchanged
+    assert report.manifest.chunker["max_tokens"] == KeywordEncoder.max_tokens
+
+
+def test_another_encoder_is_built_even_when_its_vectors_have_the_same_width(
+    build: Build, write_seed: WriteSeed
+) -> None:
+    write_seed("a", "Fever.")
+    before = build().manifest
+    other = KeywordEncoder([*WORDS[:-1], "clinic"])
+    after = build(encoder=other)
+    assert not after.unchanged
+    assert after.manifest.encoder["dim"] == before.encoder["dim"]
+    assert after.manifest.encoder["fingerprint"] == other.fingerprint
+    assert not build().unchanged
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "chunks.sqlite", "vectors.faiss"])
+def test_a_damaged_version_is_built_anew_although_nothing_changed(
+    build: Build, layout: Layout, write_seed: WriteSeed, name: str
+) -> None:
+    write_seed("a", "Fever.")
+    damaged = build().folder / name
+    damaged.write_bytes(damaged.read_bytes()[:-2])
+    assert not build().unchanged
+    assert _search(layout.root, "fever") == ["a"]
+
+
+def test_a_missing_folder_is_named(build: Build, layout: Layout, seeds: Path) -> None:
+    with pytest.raises(EmptyCorpus, match=f"{seeds} is not a folder"):
+        build()
+    assert not layout.root.exists()
+
+
+def test_an_empty_folder_says_what_it_should_hold(build: Build, layout: Layout, seeds: Path) -> None:
+    seeds.mkdir()
+    (seeds / "notes.txt").write_text("not markdown", encoding="utf-8")
+    with pytest.raises(EmptyCorpus, match=f"{seeds} holds no markdown file"):
+        build()
+    assert not layout.root.exists()
+
+
+def test_a_folder_of_unreadable_files_names_the_first(build: Build, layout: Layout, seeds: Path) -> None:
+    seeds.mkdir()
+    (seeds / "a.md").write_text(BROKEN, encoding="utf-8")
+    (seeds / "b.md").write_bytes(b"\x00")
+    with pytest.raises(EmptyCorpus, match=rf"none of the 2 files .*{seeds}/a\.md:2: "):
+        build()
+    assert _versions(layout) == set()
+    assert layout.current_id() is None
+
+
+def test_a_folder_of_titles_alone_is_empty(build: Build, layout: Layout, write_seed: WriteSeed) -> None:
+    write_seed("a", "")
+    with pytest.raises(EmptyCorpus, match=r"no document in .* holds any text"):
+        build()
+    assert _versions(layout) == set()
+
+
+@pytest.mark.parametrize("error", [RuntimeError("out of luck"), KeyboardInterrupt(), MemoryError()])
+def test_nothing_of_a_failed_build_is_left(
+    build: Build, layout: Layout, write_seed: WriteSeed, error: BaseException
+) -> None:
+    write_seed("a", "Fever.")
+    before = build().manifest.index_id
+    write_seed("b", "\n\n".join(f"## Part {at}\n\nMore fever." for at in range(600)))
+    for after in (0, 1, 2):  # in the first batch, in the second, and in the sentinels
+        with pytest.raises(type(error)):
+            build(encoder=Failing(error, after=after))
+        assert _versions(layout) == {before}
+        assert layout.current_id() == before
+    assert _search(layout.root, "fever") == ["a"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open files are counted in /proc")
+@pytest.mark.parametrize("after", [0, 1])
+def test_a_failed_build_gives_its_disk_space_back(
+    build: Build, layout: Layout, write_seed: WriteSeed, after: int
+) -> None:
+    """A deleted file takes room for as long as it is open, were it only by an exception's traceback."""
+    write_seed("b", "\n\n".join(f"## Part {at}\n\nMore fever." for at in range(600)))
+    with pytest.raises(RuntimeError) as kept:
+        build(encoder=Failing(RuntimeError("out of luck"), after=after))
+    opened = [link.readlink() for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
+    assert not [path for path in opened if path.is_relative_to(layout.root)], kept.value
+
+
+def test_nothing_of_a_version_is_left_that_could_not_be_made_current(
+    build: Build, layout: Layout, write_seed: WriteSeed
+) -> None:
+    write_seed("a", "Fever.")
+    before = build().manifest.index_id
+    write_seed("b", "More fever.")
+    (layout.root / ".current-next").mkdir()
+    with pytest.raises(IndexNotWritable):
+        build()
+    assert _versions(layout) == {before}
+    assert layout.current_id() == before
+    (layout.root / ".current-next").rmdir()
+    assert build().manifest.index_id == layout.current_id()
+
+
+def test_a_reader_goes_on_with_its_version_after_the_next_is_published(
+    build: Build, layout: Layout, write_seed: WriteSeed
+) -> None:
+    write_seed("a", "A fever.")
+    build()
+    reader = LocalIndex.open(layout.root)
+    query = KeywordEncoder().encode_queries(["fever"])[0]
+    before = reader.search(query, 5)
+    write_seed("a", "No such word any more.")
+    write_seed("b", "Fever.")
+    build()
+    assert reader.search(query, 5) == before
+    assert "A fever." in reader.document("a").text
+    assert reader.chunks([before[0].chunk_id])[0].chunk.text == "A fever."
+    reader.close()
+    assert _search(layout.root, "fever") == ["b"]
+
+
+def test_what_is_not_a_folder_cannot_hold_an_index(
+    build: Build, layout: Layout, write_seed: WriteSeed
+) -> None:
+    write_seed("a", "Fever.")
+    layout.root.write_text("a file", encoding="utf-8")
+    with pytest.raises(IndexNotWritable, match=f"{layout.root} cannot be written"):
+        build()
+
+
+class Disk:
+    """A file system of its own, to make read-only or to fill."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def make_read_only(self) -> None:
+        self._mount("remount,ro")
+
+    def leave_free(self, free: int) -> None:
+        """Fill all but `free` bytes."""
+        filler = self.folder / "filler"
+        # What the disk says of its free space is not exact, so it is filled and then relieved.
+        with filler.open("ab", buffering=0) as stream, suppress(OSError):
+            while True:
+                stream.write(bytes(1 << 12))
+        os.truncate(filler, filler.stat().st_size - free)
+
+    def _mount(self, options: str) -> None:
+        subprocess.run(["mount", "-o", options, str(self.folder)], check=True, capture_output=True)  # noqa: S607
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Disk]:
+    """A small disk at `tmp_path / "index"`, where the tests may mount one."""
+    folder = tmp_path / "index"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("only root may mount a disk, and not everywhere")
+    with ExitStack() as cleanup:
+        cleanup.callback(subprocess.run, ["umount", "--lazy", str(folder)], check=True)
+        yield Disk(folder)
+
+
+def test_a_read_only_folder_keeps_its_version(
+    build: Build, layout: Layout, disk: Disk, write_seed: WriteSeed
+) -> None:
+    write_seed("a", "Fever.")
+    before = build().manifest.index_id
+    write_seed("b", "More fever.")
+    disk.make_read_only()
+    with pytest.raises(IndexNotWritable, match=f"{layout.root} cannot be written: Read-only file system"):
+        build()
+    assert layout.current_id() == before
+    assert _search(layout.root, "fever") == ["a"]
+
+
+def test_an_unchanged_index_on_a_read_only_disk_is_no_error(
+    build: Build, disk: Disk, write_seed: WriteSeed
+) -> None:
+    write_seed("a", "Fever.")
+    build()
+    disk.make_read_only()
+    assert build().unchanged
+
+
+def test_wherever_the_disk_runs_full_the_old_version_stays(
+    build: Build, layout: Layout, disk: Disk, write_seed: WriteSeed
+) -> None:
+    """The disk is given one more page with every try, until there is room for the whole version."""
+    write_seed("a", "Fever.")
+    before = build().manifest.index_id
+    write_seed("b", "\n\n".join(f"## Part {at}\n\nMore fever, and words to fill a page." for at in range(30)))
+    published = None
+    for free in range(0, 1 << 20, os.statvfs(disk.folder).f_bsize):
+        disk.leave_free(free)
+        try:
+            published = build()
+            break
+        except IndexNotWritable as error:
+            said = str(error)
+        assert said.startswith(f"{layout.root} cannot be written: ")
+        assert "full" in said or "No space left" in said
+        assert layout.current_id() == before
+        assert _versions(layout) == {before}
+        assert _search(layout.root, "fever") == ["a"]
+    assert free > 10 * os.statvfs(disk.folder).f_bsize, "several files ran out of room"
+    assert published
+    assert set(_search(layout.root, "fever", 50)) == {"a", "b"}
+    assert layout.current_id() == published.manifest.index_id != before
+
+
+def test_progress_only_grows_and_ends_at_the_total(
+    seeds: Path, layout: Layout, write_seed: WriteSeed
+) -> None:
+    for at in range(12):
+        write_seed(f"d{at}", "\n\n".join(f"## Part {part}\n\nFever." for part in range(100)))
+    (seeds / "broken.md").write_text(BROKEN, encoding="utf-8")
+    calls: list[tuple[Stage, int, int]] = []
+    report = build_index(
+        seeds,
+        layout.root,
+        KeywordEncoder(),
+        on_progress=lambda stage, done, total: calls.append((stage, done, total)),
+    )
+    stages = list(dict.fromkeys(stage for stage, _, _ in calls))
+    assert stages == ["reading", "encoding"]
+    assert [stage for stage, _, _ in calls] == sorted((stage for stage, _, _ in calls), key=stages.index)
+    for stage, whole in (("reading", 13), ("encoding", report.manifest.counts["chunks"])):
+        done = [step for name, step, _ in calls if name == stage]
+        assert {total for name, _, total in calls if name == stage} == {whole}
+        assert done[0] == 0
+        assert done[-1] == whole
+        assert done == sorted(set(done))
+    assert len([1 for stage, _, _ in calls if stage == "encoding"]) > 2
+
+
+def test_several_processes_give_the_chunks_that_one_gives(
+    build: Build, layout: Layout, seeds: Path, write_seed: WriteSeed
+) -> None:
+    for at in range(120):
+        write_seed(f"{at % 7}/d{at}", f"Fever {at}.\n\n## Then\n\n" + "Nausea and pain. " * (at % 40))
+    for at in range(0, 120, 30):
+        (seeds / f"broken{at}.md").write_text("\n" * at + BROKEN, encoding="utf-8")
+    files, _ = find_files(seeds)
+    alone = list(chunk_files(files, count_words, max_tokens=64, workers=1))
+    together = list(chunk_files(files, count_words, max_tokens=64, workers=2))
+    for one, other in zip(alone, together, strict=True):
+        if isinstance(one, CitewellError):
+            assert (type(one), str(one)) == (type(other), str(other))
+        else:
+            assert one == other
+    build(BuildOptions(max_tokens=64))
+    index = LocalIndex.open(layout.root)
+    for one in alone:
+        if not isinstance(one, CitewellError):
+            assert index.document(one.document.doc_id) == one.document
+            stored = index.chunks([chunk.chunk_id for chunk in one.chunks])
+            assert [each.chunk for each in stored] == one.chunks
+    index.close()
+
+
+def test_a_build_with_the_bundled_encoder_finds_by_meaning(samples_index: Path, bundled: Encoder) -> None:
+    index = LocalIndex.open(samples_index)
+    hits = index.search(bundled.encode_queries(["Will I go bald?"])[0], 3)
+    index.close()
+    assert hits[0].chunk_id.startswith("side-effects/hair-loss#")
+    vectors = np.array(index.manifest.sentinels)
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)

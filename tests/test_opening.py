@@ -1,0 +1,264 @@
+"""Opening verifies: whatever does not fit is refused by name, with what mends it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import faiss
+import pytest
+from conftest import ROOT, WriteSeed
+from keyword_encoder import WORDS, KeywordEncoder
+
+from rag.encoders.base import Encoder
+from rag.encoders.source import sha256_of
+from rag.errors import (
+    ArtefactCorrupt,
+    CitewellError,
+    EncoderMismatch,
+    IndexFault,
+    IndexNotFound,
+    SchemaMismatch,
+)
+from rag.index.builder import build_index
+from rag.index.local.manifest import SCHEMA
+from rag.index.opening import open_index
+
+
+@pytest.fixture
+def root(tmp_path: Path, write_seed: WriteSeed) -> Path:
+    """An index folder with one published version: three documents, one of them withdrawn."""
+    write_seed("fever", "Fever.\n\n## More\n\nPain and fever.")
+    write_seed("nausea", "Nausea.")
+    write_seed("old", "Sleep.", status="withdrawn")
+    build_index(tmp_path / "seeds", tmp_path / "index", KeywordEncoder())
+    return tmp_path / "index"
+
+
+@pytest.fixture
+def version(root: Path) -> Path:
+    """The folder of the version."""
+    return root / "versions" / (root / "current").read_text(encoding="utf-8").strip()
+
+
+def _refusal(kind: type[IndexFault], root: Path, encoder: Encoder | None = None) -> str:
+    """The message that opening `root` is refused with, by just this class, a command in it."""
+    with pytest.raises(IndexFault) as caught:
+        open_index(root, encoder=encoder or KeywordEncoder())
+    assert type(caught.value) is kind
+    message = str(caught.value)
+    assert re.search(rf"rag index (--rebuild )?--index {root}$", message), message
+    return message
+
+
+def _edit_manifest(version: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    path = version / "manifest.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    change(content)
+    path.write_text(json.dumps(content), encoding="utf-8")
+
+
+def test_an_index_opens_with_the_encoder_that_made_it(root: Path, version: Path) -> None:
+    opened = open_index(root, encoder=KeywordEncoder())
+    info = opened.backend.info
+    assert info.index_id == version.name
+    assert (info.encoder, info.encoder_fingerprint) == ("keywords", KeywordEncoder().fingerprint)
+    assert (info.documents, info.chunks) == (3, 4)
+    hits = opened.backend.search(opened.encoder.encode_queries(["fever"])[0], 10)
+    assert [hit.chunk_id.partition("#")[0] for hit in hits] == ["fever", "fever", "nausea"]
+    opened.backend.close()
+
+
+def test_an_index_can_be_moved(root: Path) -> None:
+    moved = root.rename(root.with_name("moved elsewhere é"))
+    open_index(moved, encoder=KeywordEncoder()).backend.close()
+
+
+def test_an_index_brings_its_encoder(tmp_path: Path, bundled: Encoder, write_seed: WriteSeed) -> None:
+    """The engine too: torch would have another fingerprint."""
+    write_seed("fever", "Call your doctor about a fever.")
+    root = tmp_path / "index"
+    build_index(tmp_path / "seeds", root, bundled)
+    (root / "encoders").symlink_to(ROOT / "index" / "encoders")
+    for encoder in (None, "bundled"):
+        opened = open_index(root, encoder=encoder)
+        assert opened.encoder.fingerprint == bundled.fingerprint
+        opened.backend.close()
+
+
+@pytest.mark.parametrize("state", ["missing", "empty", "a file", "unnamed", "blank"])
+def test_where_nothing_is_published_the_command_that_builds_is_named(root: Path, state: str) -> None:
+    if state in ("missing", "empty", "a file"):
+        shutil.rmtree(root)
+    if state == "empty":
+        root.mkdir()
+    if state == "a file":
+        root.touch()
+    if state == "unnamed":
+        (root / "current").unlink()
+    if state == "blank":
+        (root / "current").write_text(" \n", encoding="utf-8")
+    assert _refusal(IndexNotFound, root).startswith(f"no index in {root}; ")
+
+
+@pytest.mark.parametrize("named", ["20200101T000000000Z-12345678", "x" * 4000, "a\0b", "../nowhere"])
+def test_a_missing_version_is_named(root: Path, named: str) -> None:
+    (root / "current").write_text(named, encoding="utf-8")
+    message = _refusal(IndexNotFound, root)
+    assert f"{root / 'current'} names the version {named}, which is not in {root / 'versions'}" in message
+
+
+def test_a_current_that_is_no_text_is_refused(root: Path) -> None:
+    (root / "current").write_bytes(b"\xff\xfe\x00\x80")
+    assert str(root / "current") in _refusal(IndexNotFound, root)
+
+
+def test_a_current_that_cannot_be_read_is_refused(root: Path) -> None:
+    (root / "current").unlink()
+    (root / "current").mkdir()
+    assert f"{root / 'current'} cannot be read (Is a directory)" in _refusal(IndexNotFound, root)
+
+
+@pytest.mark.parametrize("schema", [SCHEMA + 1, 0, "1", None])
+def test_another_schema_is_refused_and_both_are_named(root: Path, version: Path, schema: object) -> None:
+    _edit_manifest(version, lambda content: content.update(schema=schema, something_new={}))
+    message = _refusal(SchemaMismatch, root)
+    assert f"the index version {version.name} has schema {schema}, this program reads {SCHEMA}" in message
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"7", b"\xff", b'{"a": 1}', None])
+def test_a_manifest_that_is_damaged_or_missing_is_named(
+    root: Path, version: Path, content: bytes | None
+) -> None:
+    path = version / "manifest.json"
+    path.unlink() if content is None else path.write_bytes(content)
+    assert f"{path} is missing or damaged" in _refusal(ArtefactCorrupt, root)
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "truncated": lambda file: os.truncate(file, file.stat().st_size // 2),
+    "one byte short": lambda file: os.truncate(file, file.stat().st_size - 1),
+    "empty": lambda file: os.truncate(file, 0),
+    "longer": lambda file: file.write_bytes(file.read_bytes() + b"\0"),
+    "first bit": lambda file: _flip(file, 0),
+    "middle bit": lambda file: _flip(file, file.stat().st_size // 2),
+    "last bit": lambda file: _flip(file, -1),
+}
+
+
+def _flip(file: Path, at: int) -> None:
+    content = bytearray(file.read_bytes())
+    content[at] ^= 1
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("name", ["chunks.sqlite", "vectors.faiss"])
+def test_a_damaged_artefact_is_named_with_both_checksums(
+    root: Path, version: Path, name: str, damage: str
+) -> None:
+    before = sha256_of(version / name)
+    DAMAGES[damage](version / name)
+    found = sha256_of(version / name)
+    message = _refusal(ArtefactCorrupt, root)
+    assert f"{version / name} changed since it was written: SHA-256 {found[:12]}…" in message
+    assert f"expected {before[:12]}…" in message
+
+
+@pytest.mark.parametrize("name", ["chunks.sqlite", "vectors.faiss"])
+def test_a_missing_artefact_is_named(root: Path, version: Path, name: str) -> None:
+    (version / name).unlink()
+    assert f"{version / name} is missing" in _refusal(ArtefactCorrupt, root)
+
+
+@pytest.mark.parametrize("name", ["chunks.sqlite", "vectors.faiss"])
+@pytest.mark.parametrize("content", [b"", b"nonsense" * 700])
+def test_what_was_never_an_artefact_is_refused_even_with_its_checksum(
+    root: Path, version: Path, name: str, content: bytes
+) -> None:
+    (version / name).write_bytes(content)
+    _bless(version, name)
+    assert str(version / name) in _refusal(ArtefactCorrupt, root)
+
+
+def _bless(version: Path, name: str) -> None:
+    """Make the manifest expect the file as it is."""
+    _edit_manifest(version, lambda content: content["artefacts"].update({name: sha256_of(version / name)}))
+
+
+@pytest.mark.parametrize(("name", "wrong"), [("documents", 4), ("chunks", 3), ("chunks", 0)])
+def test_wrong_counts_are_named(root: Path, version: Path, name: str, wrong: int) -> None:
+    _edit_manifest(version, lambda content: content["counts"].update({name: wrong}))
+    found, expected = _refusal(ArtefactCorrupt, root).split("its manifest says")
+    right = {"documents": 3, "chunks": 4}
+    assert f"'{name}': {right[name]}" in found
+    assert f"'{name}': {wrong}" in expected
+
+
+def test_a_chunk_without_a_vector_is_noticed(root: Path, version: Path) -> None:
+    index = faiss.read_index(str(version / "vectors.faiss"))
+    shorter = faiss.IndexScalarQuantizer(index.d, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
+    shorter.add(index.reconstruct_n(0, index.ntotal - 1))
+    faiss.write_index(shorter, str(version / "vectors.faiss"))
+    _bless(version, "vectors.faiss")
+    found, expected = _refusal(ArtefactCorrupt, root).split("its manifest says")
+    assert "'vectors': 3" in found
+    assert "'vectors': 4" in expected
+
+
+def test_a_document_without_its_row_is_noticed(root: Path, version: Path) -> None:
+    connection = sqlite3.connect(version / "chunks.sqlite")
+    connection.execute("DELETE FROM documents WHERE doc_id = 'nausea'")
+    connection.commit()
+    connection.close()
+    _bless(version, "chunks.sqlite")
+    assert "'documents': 2" in _refusal(ArtefactCorrupt, root)
+
+
+def test_vectors_of_another_width_are_noticed(root: Path, version: Path) -> None:
+    _edit_manifest(version, lambda content: content["encoder"].update(dim=384))
+    found, expected = _refusal(ArtefactCorrupt, root).split("its manifest says")
+    assert "'dim': 9" in found
+    assert "'dim': 384" in expected
+
+
+def test_an_encoder_of_another_fingerprint_is_refused_although_the_width_is_the_same(root: Path) -> None:
+    built, other = KeywordEncoder(), KeywordEncoder([*WORDS[:-1], "clinic"])
+    other.name = "other/words"
+    assert other.dim == built.dim
+    with pytest.raises(EncoderMismatch) as caught:
+        open_index(root, encoder=other)
+    message = str(caught.value)
+    assert f"was built with the encoder 'keywords' (fingerprint {built.fingerprint[:12]})" in message
+    assert f"'other/words' is at hand (fingerprint {other.fingerprint[:12]})" in message
+    assert message.endswith(f"RAG_ENCODER=other/words rag index --index {root}")
+
+
+def test_every_refusal_has_a_class_of_its_own() -> None:
+    kinds = {IndexNotFound, SchemaMismatch, ArtefactCorrupt, EncoderMismatch}
+    assert all(kind.__bases__ == (IndexFault,) for kind in kinds)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open files are counted in /proc")
+@pytest.mark.parametrize("fault", ["counts", "vectors.faiss", "chunks.sqlite", "fingerprint", "no encoder"])
+def test_a_refused_index_leaves_no_file_open(root: Path, version: Path, fault: str) -> None:
+    encoder: Encoder | str = KeywordEncoder()
+    if fault == "counts":
+        _edit_manifest(version, lambda content: content["counts"].update(chunks=9))
+    elif fault == "fingerprint":
+        encoder = KeywordEncoder(["other"])
+    elif fault == "no encoder":
+        encoder = "/nowhere/at/all"
+    else:
+        (version / fault).write_bytes(b"nonsense" * 700)
+        _bless(version, fault)
+    with pytest.raises(CitewellError) as kept:
+        open_index(root, encoder=encoder)
+    opened = [link.readlink() for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
+    assert not [path for path in opened if path.is_relative_to(root)], kept.value
