@@ -5,7 +5,6 @@ BIN := $(VENV)/bin
 
 # Nothing is written outside $(VENV) and index/.
 export PYTHONPYCACHEPREFIX := $(CURDIR)/$(VENV)/cache/python
-export HYPOTHESIS_STORAGE_DIRECTORY := $(CURDIR)/$(VENV)/cache/hypothesis
 INSTALL := $(BIN)/pip install --quiet --no-cache-dir --disable-pip-version-check -c constraints.txt
 
 .PHONY: demo test format clean

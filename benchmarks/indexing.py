@@ -54,9 +54,8 @@ def main() -> None:
         alone = time.perf_counter() - started
     print(f"{counts['documents']} documents, {counts['chunks']} chunks, {report.manifest.encoder['engine']}")
     print(f"build {build:.1f} s ({', '.join(f'{k} {v:.1f} s' for k, v in report.seconds.items())})")
-    print(
-        f"build {counts['chunks'] / build:.1f} chunks/s, encoder alone {counts['chunks'] / alone:.1f} chunks/s"
-    )
+    rates = (counts["chunks"] / build, counts["chunks"] / alone)
+    print(f"build {rates[0]:.1f} chunks/s, encoder alone {rates[1]:.1f} chunks/s")
     print(f"rate of the build / rate of the encoder: {alone / build:.3f}")
 
 

@@ -19,8 +19,9 @@ from rich.console import Console
 
 from rag.answer.answer import Answerer
 from rag.encoders.loading import load_encoder
-from rag.index.builder import BuildOptions, build_index
+from rag.index.builder import build_index
 from rag.index.opening import open_index
+from rag.index.plan import BuildOptions
 from rag.progress import shown_progress
 from rag.search.retriever import Retriever
 

@@ -21,14 +21,15 @@ if TYPE_CHECKING:
     from rag.corpus.reader import read_documents
     from rag.encoders.loading import load_encoder
     from rag.errors import CitewellError
-    from rag.index.builder import BuildOptions, build_index
+    from rag.index.builder import build_index
     from rag.index.opening import open_index
+    from rag.index.plan import BuildOptions
     from rag.search.retriever import Retriever
 
 _HOMES = {
     "Answer": "rag.answer.answer",
     "Answerer": "rag.answer.answer",
-    "BuildOptions": "rag.index.builder",
+    "BuildOptions": "rag.index.plan",
     "Chunker": "rag.corpus.chunker",
     "CitewellError": "rag.errors",
     "Retriever": "rag.search.retriever",

@@ -89,8 +89,9 @@ def index(
 def _build(settings: Settings, *, rebuild: bool) -> int:
     """Build as the settings say, tell how it went; returns the number of unreadable files."""
     from rag.encoders.loading import load_encoder
-    from rag.index.builder import BuildOptions, build_index
+    from rag.index.builder import build_index
     from rag.index.local.layout import Layout
+    from rag.index.plan import BuildOptions
     from rag.progress import shown_progress
     from rag.reporting import tell_build
 

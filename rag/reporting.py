@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from rag.answer.answer import Answer, Passage
-from rag.index.builder import BuildReport
+from rag.index.plan import BuildReport
 
 _SHOWN_PROBLEMS = 50
 _WIDTH = 100

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis.configuration import set_hypothesis_home_dir
 from keyword_encoder import KeywordEncoder
 
 from rag.encoders.base import Encoder
@@ -15,6 +16,9 @@ from rag.index.builder import build_index
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
+
+# Nothing is written outside .venv and index/, however pytest was started.
+set_hypothesis_home_dir(ROOT / ".venv" / "cache" / "hypothesis")
 
 WriteSeed = Callable[..., Path]
 

@@ -19,9 +19,10 @@ from rag.corpus.pipeline import chunk_files
 from rag.corpus.reader import find_files
 from rag.encoders.base import Encoder, Vectors
 from rag.errors import CitewellError, EmptyCorpus, IndexNotWritable, UnreadableDocument
-from rag.index.builder import BuildOptions, BuildReport, Stage, build_index
+from rag.index.builder import Stage, build_index
 from rag.index.local.layout import Layout
 from rag.index.local.local_index import LocalIndex
+from rag.index.plan import BuildOptions, BuildReport
 
 STRICT = BuildOptions(strict=True)
 REBUILD = BuildOptions(rebuild=True)

@@ -24,7 +24,8 @@ from tiny_model import MAX_TOKENS, WORDS, write_tiny_model
 from tokenizers import Tokenizer
 
 from rag.encoders.base import Encoder, Recipe
-from rag.encoders.ctranslate import CTranslateEncoder, conversion_folder, convert
+from rag.encoders.conversion import conversion_folder, convert
+from rag.encoders.ctranslate import CTranslateEncoder
 from rag.encoders.loading import Engine, load_encoder
 from rag.encoders.sentence_transformer import SentenceTransformerEncoder
 from rag.encoders.source import BUNDLED_SHA256, ModelSource, check_weights, find_model

@@ -20,9 +20,10 @@ from keyword_encoder import KeywordEncoder
 
 from rag.corpus.chunker import CHUNKER_VERSION
 from rag.errors import ArtefactCorrupt, IndexFault, SchemaMismatch
-from rag.index.builder import BuildOptions, BuildReport, build_index
+from rag.index.builder import build_index
 from rag.index.local.local_index import LocalIndex
 from rag.index.local.manifest import SCHEMA, SENTINELS, Manifest, read_manifest
+from rag.index.plan import BuildOptions, BuildReport
 
 FIELDS = [field.name for field in fields(Manifest)]
 

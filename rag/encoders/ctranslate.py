@@ -1,55 +1,37 @@
 """The fast engine: a BERT-family model converted once to CTranslate2 int8, run without torch.
 
 A conversion is a folder that stands on its own: model, tokenizer and recipe, each with its checksum.
-It is refused when its vectors stray from those of the model it was made from.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from tokenizers import Tokenizer
 
-from rag.encoders.base import Recipe, Vectors, unit_rows
-from rag.encoders.source import ModelSource, sha256_of
+from rag.encoders.base import Recipe, Vectors, available_cores, unit_rows
+from rag.encoders.source import sha256_of
 from rag.encoders.tokens import TokenCounter
-from rag.errors import ArtefactCorrupt, ConversionRefused, IndexNotWritable
+from rag.errors import ArtefactCorrupt
 
-if TYPE_CHECKING:
-    from rag.encoders.sentence_transformer import SentenceTransformerEncoder
+DESCRIPTION = "encoder.json"
+MODEL = "model.bin"
+TOKENIZER = "tokenizer.json"
 
-PRECISION = "ctranslate2-int8"
-MIN_COSINE = 0.98
-
-_DESCRIPTION = "encoder.json"
-_MODEL = "model.bin"
-_TOKENIZER = "tokenizer.json"
-_FAMILY = frozenset({"bert", "distilbert", "roberta", "xlm-roberta", "camembert"})
-_POOLINGS = frozenset({"mean", "cls"})
-# Small batches stay in the processor's cache: on two cores 2 to 4 passages a batch encode 1.5 to 2.5
-# times as many a second as 32 do (benchmarks/README.md).
+# Small batches stay in the processor's cache: on two cores one or two long passages a batch encode 1.5 to
+# 2.5 times as many a second as 32 do (benchmarks/README.md).
 _BATCH_TOKENS = 512
-_PROBES = (
-    "What should I do about a fever during chemotherapy?",
-    "Nausea and vomiting are common side effects of some cancer treatments. Eat small meals through the day.",
-    "Stage II",
-    "The 5-year relative survival rate was 28.6%.",
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Description:
+class Description:
     """What a conversion says of itself; `sha256` maps the name of each file to its digest."""
 
     name: str
@@ -74,7 +56,7 @@ class CTranslateEncoder:
         self.max_tokens = self.recipe.max_tokens
         self.dim = description.dim
         self._cls = description.pooling == "cls"
-        definition = (folder / _TOKENIZER).read_text(encoding="utf-8")
+        definition = (folder / TOKENIZER).read_text(encoding="utf-8")
         self.count_tokens = TokenCounter(definition, self.recipe.document_prompt)
         self._tokenizer = Tokenizer.from_str(definition)
         self._tokenizer.enable_truncation(self.max_tokens)
@@ -126,124 +108,13 @@ def _batches(lengths: Sequence[int]) -> list[list[int]]:
     return batches
 
 
-def available_cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def conversion_folder(cache: Path, source: ModelSource) -> Path:
-    """Where the conversion of `source` is kept below `cache`."""
-    return cache / f"{source.key[:16]}-int8"
-
-
-def convert(source: ModelSource, reference: SentenceTransformerEncoder, cache: Path) -> Path:
-    """Convert a loaded model below `cache` and return the folder.
-
-    Raises `ConversionRefused` when the architecture is not of the BERT family or the converted
-    model's vectors have a cosine below `MIN_COSINE` to the reference, and `IndexNotWritable` when it
-    cannot be kept.
-    """
-    pooling = _supported_pooling(reference)
-    target = conversion_folder(cache, source)
-    with _workshop(cache) as folder:
-        _write(folder, source, reference, pooling)
-        _compare(CTranslateEncoder(folder), reference)
-        shutil.rmtree(target, ignore_errors=True)
-        folder.rename(target)
-    return target
-
-
-@contextmanager
-def _workshop(cache: Path) -> Iterator[Path]:
-    """A folder below `cache` to write a conversion in; nothing of it is left when that fails."""
-    with ExitStack() as cleanup:
-        try:
-            cache.mkdir(parents=True, exist_ok=True)
-            folder = Path(tempfile.mkdtemp(prefix=".converting-", dir=cache))
-            cleanup.callback(shutil.rmtree, folder, ignore_errors=True)
-            yield folder
-        except OSError as error:
-            raise IndexNotWritable(
-                f"the converted encoder cannot be kept in {cache}: {error.strerror or error}"
-            ) from error
-
-
-def _supported_pooling(reference: SentenceTransformerEncoder) -> str:
-    modules = {type(module).__name__: module for module in reference.model}
-    kind = getattr(getattr(reference.model[0], "auto_model", None), "config", None)
-    family = getattr(kind, "model_type", "none")
-    if family not in _FAMILY or set(modules) - {"Transformer", "Pooling", "Normalize"}:
-        raise ConversionRefused(f"a model of type '{family}' ({', '.join(modules)}) runs on torch")
-    pooling = getattr(modules.get("Pooling"), "pooling_mode", None)
-    if pooling not in _POOLINGS:
-        raise ConversionRefused(f"the pooling '{pooling}' runs on torch")
-    prompts = reference.recipe.query_prompt + reference.recipe.document_prompt
-    if prompts and not modules["Pooling"].include_prompt:
-        raise ConversionRefused("a pooling that leaves out the prompt runs on torch")
-    return str(pooling)
-
-
-def _write(folder: Path, source: ModelSource, reference: SentenceTransformerEncoder, pooling: str) -> None:
-    from ctranslate2.converters import TransformersConverter
-
-    try:
-        converter = TransformersConverter(str(_transformer_folder(source)))
-        converter.load_model = _with_absolute_positions
-        converter.convert(str(folder), quantization="int8", force=True)
-    except Exception as error:  # the converter raises whatever its layers raise
-        if isinstance(error, OSError) and error.errno is not None:
-            raise  # a full disk is no fault of the model
-        raise ConversionRefused(f"CTranslate2 cannot convert it: {error}") from error
-    (folder / _TOKENIZER).write_text(reference.count_tokens.definition, encoding="utf-8")
-    description = _Description(
-        name=source.name,
-        dim=reference.dim,
-        pooling=pooling,
-        recipe=replace(reference.recipe, precision=PRECISION),
-        sha256={file.name: sha256_of(file) for file in sorted(folder.iterdir())},
-    )
-    (folder / _DESCRIPTION).write_text(json.dumps(asdict(description), indent=2), encoding="utf-8")
-
-
-def _with_absolute_positions(model_class: Any, *args: Any, **options: Any) -> Any:
-    """Load a model for the converter, which insists on being told how positions are encoded.
-
-    transformers 5 knows one way only, so the configurations that it writes no longer say.
-    """
-    model = model_class.from_pretrained(*args, **options)
-    if getattr(model.config, "position_embedding_type", None) is None:
-        model.config.position_embedding_type = "absolute"
-    return model
-
-
-def _transformer_folder(source: ModelSource) -> Path:
-    modules = source.folder / "modules.json"
-    if not modules.is_file():
-        return source.folder
-    first = json.loads(modules.read_text(encoding="utf-8"))[0]
-    return source.folder / str(first.get("path", ""))
-
-
-def _compare(converted: CTranslateEncoder, reference: SentenceTransformerEncoder) -> None:
-    ours, theirs = (
-        np.concatenate([encoder.encode_queries(_PROBES), encoder.encode_documents(_PROBES)])
-        for encoder in (converted, reference)
-    )
-    lowest = float((ours * theirs).sum(axis=1).min())
-    if not lowest >= MIN_COSINE:
-        raise ConversionRefused(
-            f"the converted vectors have a cosine of {lowest:.3f} to the model's own, "
-            f"expected at least {MIN_COSINE}"
-        )
-
-
-def _verified(folder: Path) -> _Description:
+def _verified(folder: Path) -> Description:
     """The description of a conversion whose files are all as they were written."""
     try:
-        content: Any = json.loads((folder / _DESCRIPTION).read_text(encoding="utf-8"))
-        description = _Description(**content | {"recipe": Recipe(**content["recipe"])})
+        content: Any = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+        description = Description(**content | {"recipe": Recipe(**content["recipe"])})
         digests = description.sha256
-        names = sorted({*digests, _MODEL, _TOKENIZER})
+        names = sorted({*digests, MODEL, TOKENIZER})
         changed = [name for name in names if sha256_of(folder / name) != digests.get(name)]
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise ArtefactCorrupt(

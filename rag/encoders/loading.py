@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 from rag.encoders.base import Encoder
-from rag.encoders.ctranslate import CTranslateEncoder, conversion_folder, convert
+from rag.encoders.conversion import conversion_folder, convert
+from rag.encoders.ctranslate import CTranslateEncoder
 from rag.encoders.source import find_model
 from rag.errors import ConversionRefused
 

@@ -5,69 +5,33 @@ Everything is written aside; readers see a new version only when it is whole and
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import sqlite3
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
-from rag.corpus.chunker import CHUNKER_VERSION, DEFAULT_MAX_TOKENS
 from rag.corpus.pipeline import ChunkedDocument, chunk_files
-from rag.corpus.reader import MAX_FILE_BYTES, FoundFile, file_digest, find_files
-from rag.encoders.base import Encoder
-from rag.encoders.ctranslate import available_cores
+from rag.corpus.reader import FoundFile, find_files
+from rag.encoders.base import Encoder, available_cores
 from rag.encoders.source import sha256_of
-from rag.errors import CitewellError, EmptyCorpus, IndexNotWritable, UnreadableDocument
+from rag.errors import EmptyCorpus, IndexNotWritable, UnreadableDocument
 from rag.index.local.faiss_vectors import FaissVectors
 from rag.index.local.layout import CHUNKS, VECTORS, Layout, publish
-from rag.index.local.local_index import LocalIndex
 from rag.index.local.manifest import SCHEMA, SENTINELS, Manifest
 from rag.index.local.store import ChunkWriter, embedded_texts
+from rag.index.plan import BuildOptions, BuildReport, Plan, same_as_current
 
 Stage = Literal["reading", "encoding"]
 # Called with the stage, how much of it is done and how much there is (files, then chunks).
 OnProgress = Callable[[Stage, int, int], None]
 
 _ENCODED_AT_ONCE = 512
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BuildOptions:
-    """What a user may set about a build.
-
-    `strict` publishes nothing when a file cannot be read; `rebuild` builds even when nothing changed.
-    """
-
-    max_tokens: int = DEFAULT_MAX_TOKENS
-    max_file_bytes: int = MAX_FILE_BYTES
-    strict: bool = False
-    rebuild: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BuildReport:
-    """What a build did.
-
-    `problems` are the files that are not in the index, `empty` the ids of documents without a word
-    besides their title, `repaired` the ids of those whose text was mended, `ignored` counts files
-    that are no markdown. `seconds` tells how long each stage took.
-    """
-
-    manifest: Manifest
-    folder: Path
-    problems: tuple[UnreadableDocument, ...] = ()
-    empty: tuple[str, ...] = ()
-    repaired: tuple[str, ...] = ()
-    ignored: int = 0
-    unchanged: bool = False
-    seconds: dict[str, float] = field(default_factory=dict)
 
 
 def build_index(
@@ -88,8 +52,8 @@ def build_index(
     options = options or BuildOptions()
     seeds, layout = Path(seeds), Layout(Path(root))
     files, ignored = find_files(seeds)
-    plan = _Plan.make(seeds, files, encoder, options)
-    if not options.rebuild and (current := _same_as_current(layout, plan)):
+    plan = Plan.make(seeds, files, encoder, options)
+    if not options.rebuild and (current := same_as_current(layout, plan)):
         if options.strict and current.problems:
             raise current.problems[0]
         return current
@@ -112,61 +76,6 @@ def build_index(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """What decides the content of a version: files, encoder and settings."""
-
-    seeds: Path
-    files: dict[str, str]
-    encoder: dict[str, Any]
-    chunker: dict[str, int]
-
-    @classmethod
-    def make(cls, seeds: Path, files: Sequence[FoundFile], encoder: Encoder, options: BuildOptions) -> _Plan:
-        digests = {
-            file.path.relative_to(seeds).as_posix(): file_digest(file, options.max_file_bytes)
-            for file in files
-        }
-        described = {
-            "name": encoder.name,
-            "fingerprint": encoder.fingerprint,
-            "engine": getattr(encoder, "engine", "auto"),
-            "dim": encoder.dim,
-            "max_tokens": encoder.max_tokens,
-        }
-        limit = min(options.max_tokens, encoder.max_tokens)
-        chunker = {"version": CHUNKER_VERSION, "max_tokens": limit}
-        return cls(seeds, digests, described, chunker)
-
-    @property
-    def corpus_sha256(self) -> str:
-        lines = (f"{path} {digest}" for path, digest in sorted(self.files.items()))
-        # A refused file's name may be no text; its bytes count all the same.
-        return hashlib.sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest()
-
-
-def _same_as_current(layout: Layout, plan: _Plan) -> BuildReport | None:
-    """A report on the current version, if it is whole and was made after the same plan."""
-    try:
-        folder = layout.current_version()
-        index = LocalIndex.open_version(folder)
-    except CitewellError:
-        return None
-    index.close()
-    manifest = index.manifest
-    if (manifest.files, manifest.encoder, manifest.chunker) != (
-        plan.files,
-        plan.encoder,
-        plan.chunker,
-    ):
-        return None
-    problems = tuple(
-        UnreadableDocument(plan.seeds / problem["path"], problem["reason"], line=problem["line"])
-        for problem in manifest.problems
-    )
-    return BuildReport(manifest=manifest, folder=folder, problems=problems, unchanged=True)
-
-
 @contextmanager
 def _workshop(layout: Layout) -> Iterator[Path]:
     """A folder beside the versions to build in; nothing of it is left when the build fails."""
@@ -187,7 +96,7 @@ def _workshop(layout: Layout) -> Iterator[Path]:
 class _Build:
     """One build in its workshop: read, encode, finish."""
 
-    def __init__(self, folder: Path, plan: _Plan, encoder: Encoder, on_progress: OnProgress) -> None:
+    def __init__(self, folder: Path, plan: Plan, encoder: Encoder, on_progress: OnProgress) -> None:
         self._folder, self._plan = folder, plan
         self._encoder, self._on_progress = encoder, on_progress
         self._writer = ChunkWriter(folder / CHUNKS)
