@@ -13,7 +13,7 @@ from urllib.parse import urljoin
 
 from rag.corpus.document import Chunk, Document, Link, embedded_text
 from rag.corpus.joining import Span, join_crumbs
-from rag.corpus.markdown import Section, sections
+from rag.corpus.markdown import Block, Section, sections
 from rag.corpus.packing import CountTokens, Packed, Packer
 from rag.corpus.plaintext import plain_text, render
 from rag.corpus.splitting import keep_introductions
@@ -21,7 +21,6 @@ from rag.corpus.splitting import keep_introductions
 CHUNKER_VERSION = 1
 DEFAULT_MAX_TOKENS = 256
 
-_MIN_TEXT_TOKENS = 16
 _ID_DIGITS = 10**8
 # A chunk's tokens are predicted from those of its blocks. Where a tokenizer does not add up it errs by
 # a few tokens, so only chunks that fill so much of the budget are counted again.
@@ -42,18 +41,30 @@ class Chunker:
 
         def fits(span: Span) -> bool:
             text = plain_text(document.text[span.start : span.end])
-            embedded = embedded_text(contexts.line(span.heading_path), text)
+            embedded = embedded_text(contexts.text(span.heading_path), text)
             return self._count([embedded])[0] <= self.max_tokens
 
-        spans: list[Span] = []
-        for section in sections(document.text, document.body_start):
-            spans += self._spans(document, section, contexts)
-        return list(_chunks(document, join_crumbs(document.text, spans, fits), contexts))
+        spans = join_crumbs(document.text, self._all_spans(document, contexts), fits)
+        return list(_chunks(document, spans, contexts))
 
-    def _spans(self, document: Document, section: Section, contexts: _Contexts) -> list[Span]:
-        context = contexts.line(section.heading_path)
-        limit = max(_MIN_TEXT_TOKENS, self.max_tokens - contexts.tokens(section.heading_path))
-        blocks = keep_introductions(document.text, section.blocks)
+    def _all_spans(self, document: Document, contexts: _Contexts) -> list[Span]:
+        """The spans of every section, and of the headings that no chunk below carries in its path."""
+        found: list[list[Span]] = []
+        carried = 0
+        for section in reversed(sections(document.text, document.body_start)):
+            spans = self._spans(document, section, section.blocks, contexts)
+            if not spans and carried <= section.level:
+                spans = self._spans(document, section, _lonely_heading(document, section), contexts)
+            carried = section.level if spans else min(carried, section.level)
+            found.append(spans)
+        return [span for spans in reversed(found) for span in spans]
+
+    def _spans(
+        self, document: Document, section: Section, content: Sequence[Block], contexts: _Contexts
+    ) -> list[Span]:
+        context = contexts.text(section.heading_path)
+        limit = max(1, self.max_tokens - contexts.tokens(section.heading_path))
+        blocks = keep_introductions(document.text, content)
         while True:
             packed = Packer(document.text, self._count_words, limit).pack(blocks)
             near = [part for part in packed if part.tokens + part.joints > limit * _SURE_SHARE]
@@ -61,8 +72,7 @@ class Chunker:
             if excess <= 0 or limit == 1:
                 break
             limit = max(1, limit - excess)
-        places = [(part.start, part.end) for part in packed] or _lonely_heading(document, section)
-        return list(_under_heading(places, section))
+        return list(_under_heading([(part.start, part.end) for part in packed], section))
 
     def _excess(self, text: str, parts: Sequence[Packed], context: str) -> int:
         embedded = [embedded_text(context, plain_text(text[part.start : part.end])) for part in parts]
@@ -73,14 +83,14 @@ class Chunker:
 
 
 class _Contexts:
-    """What stands before the text of one document's chunks: title and headings on one line."""
+    """What stands before the text of one document's chunks: title and headings, one a line."""
 
     def __init__(self, title: str, count: CountTokens, limit: int) -> None:
         self._title, self._count, self._limit = title, count, limit
         self._made: dict[tuple[str, ...], tuple[str, int]] = {}
 
-    def line(self, heading_path: tuple[str, ...]) -> str:
-        """The line, shortened to at most `limit` tokens."""
+    def text(self, heading_path: tuple[str, ...]) -> str:
+        """The context, shortened to at most `limit` tokens."""
         return self._make(heading_path)[0]
 
     def tokens(self, heading_path: tuple[str, ...]) -> int:
@@ -101,28 +111,28 @@ class _Contexts:
                 yield heading
 
     def _shortened(self, parts: list[str]) -> tuple[str, int]:
-        """Leave out the outer headings first, then the end of the line."""
+        """Leave out the outer headings first, then the end."""
         while True:
-            line = " > ".join(parts)
-            tokens = self._count([line])[0]
-            if tokens <= self._limit or not line:
-                return line, tokens
+            context = "\n".join(parts)
+            tokens = self._count([context])[0]
+            if tokens <= self._limit or not context:
+                return context, tokens
             if len(parts) > 2:
                 del parts[1]
             else:
-                kept = line[: len(line) * 3 // 4]
+                kept = context[: len(context) * 3 // 4]
                 parts = [kept.rpartition(" ")[0] or kept[: len(kept) // 2]]
 
 
-def _lonely_heading(document: Document, section: Section) -> list[tuple[int, int]]:
-    """The place of a heading with nothing below it, which would otherwise be lost."""
-    if section.heading is None or section.has_subsections or not section.heading_path:
+def _lonely_heading(document: Document, section: Section) -> list[Block]:
+    """A heading with nothing below it, which would otherwise be lost, unless it repeats the title."""
+    heading, metadata = section.heading, document.metadata
+    if heading is None or not plain_text(document.text[heading.start : heading.end]):
         return []
-    metadata = document.metadata
     titles = (metadata.title.casefold(), metadata.short_title.casefold())
-    if section.heading_path[-1].casefold() in titles:
+    if all(outer.casefold() in titles for outer in section.heading_path):
         return []
-    return [(section.heading.start, section.heading.end)]
+    return [heading]
 
 
 def _under_heading(places: Iterable[tuple[int, int]], section: Section) -> Iterator[Span]:
@@ -135,12 +145,16 @@ def _under_heading(places: Iterable[tuple[int, int]], section: Section) -> Itera
 def _chunks(document: Document, spans: Iterable[Span], contexts: _Contexts) -> Iterator[Chunk]:
     """Number each chunk from its own text, so that an edit elsewhere leaves its id alone."""
     taken: set[str] = set()
+    following: dict[str, int] = {}
     for span in spans:
         markdown = document.text[span.start : span.end]
         section = slug(span.heading_path[-1] if span.heading_path else "")
         number = int(hashlib.sha256(markdown.encode()).hexdigest()[:12], 16) % _ID_DIGITS
+        wanted = f"{section}-{number}"
+        number = following.get(wanted, number)
         while (chunk_id := f"{document.doc_id}#{section}-{number:08d}") in taken:
             number = (number + 1) % _ID_DIGITS
+        following[wanted] = number
         taken.add(chunk_id)
         text, targets = render(markdown)
         yield Chunk(
@@ -151,7 +165,7 @@ def _chunks(document: Document, spans: Iterable[Span], contexts: _Contexts) -> I
             markdown=markdown,
             text=text,
             heading_path=span.heading_path,
-            context=contexts.line(span.heading_path),
+            context=contexts.text(span.heading_path),
             links=tuple(_absolute(targets, document.metadata.url)),
         )
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
-from markdown_it import MarkdownIt
 from markdown_it.token import Token
+
+from rag.corpus.parsing import markdown_parser
 
 # Everything that plain text leaves out besides markdown's own signs. Nothing else may be lost.
 LAYOUT_NOISE = {
@@ -14,42 +15,31 @@ LAYOUT_NOISE = {
     "enlarge": "a link whose whole text is 'Enlarge'",
     "placeholder": "a paragraph that says only 'Placeholder slot'",
     "credit": "a paragraph that only credits a picture, 'Credit: iStock'",
-    "html tag": "the tags (not the words) of common inline and block HTML elements",
-    "html comment": "a comment, '<!-- … -->'",
+    "html tag": "the tags and attributes (not the words) of common inline and block HTML elements",
+    "html comment": "a comment, '<!-- … -->', within one paragraph",
+    "fence language": "what follows the sign that opens a fence, '```python'",
+    "link target": "the address and the title of a link",
 }
 
 _NOISE_PARAGRAPH = re.compile(
     r"(?:Placeholder slot|(?:Photo )?Credit:[^\n]{0,160}|\[?Enlarge\]?)", re.IGNORECASE
 )
 _HTML = re.compile(
-    r"<!--.*?-->|</?(?:a|abbr|b|blockquote|br|center|code|dd|div|dl|dt|em|figcaption|figure|font|h[1-6]"
+    r"</?(?:a|abbr|b|blockquote|br|center|code|dd|div|dl|dt|em|figcaption|figure|font|h[1-6]"
     r"|hr|i|iframe|img|li|ol|p|pre|section|small|span|strong|sub|sup|table|tbody|td|th|thead|tr|u|ul)"
-    r"(?:\s[^<>]*)?/?>",
-    re.IGNORECASE | re.DOTALL,
+    r"(?:\s+[\w:-]+\s*=[^<>]*|\s*)/?>",
+    re.IGNORECASE,
 )
+# Without a sign, 10<sup>9</sup> would become another number.
+_POWER = re.compile(r"(?<=\d)<sup>(?=[-+−]?\d)", re.IGNORECASE)
 _BREAKING_HTML = re.compile(r"</?(?:br|p|div|li|tr|td|th|h[1-6]|hr|dd|dt)\b", re.IGNORECASE)
 # A noncharacter stands where a reference mark was, until its brackets are found.
 _MARK = "\ufdd0"
-_MARKS = re.compile(rf"\s*\[(?:{_MARK}[\s,;–-]*)+\]|{_MARK}")
+_BRACKETED = rf"(?:\[(?:{_MARK}[ ,;–-]*)+\])++"
+_MARKS = re.compile(rf" ?{_BRACKETED}(?![\w(\[])|{_BRACKETED}|{_MARK}")
 
 # The text and the target of a link, as they are written.
 WrittenLink = tuple[str, str]
-
-
-def markdown_parser() -> MarkdownIt:
-    """CommonMark with tables; without HTML, which stays text, and without indented code.
-
-    In text converted from web pages an indent is a nested list or an accident, never code.
-    """
-    parser = MarkdownIt("commonmark", {"html": False}).enable("table").disable("code")
-    # Link targets are never rendered here, so they need no check and stay as they are written.
-    parser.validateLink = _accept  # type: ignore[method-assign,assignment]
-    parser.normalizeLink = str  # type: ignore[method-assign,assignment]
-    return parser
-
-
-def _accept(_url: str) -> bool:
-    return True
 
 
 _PARSER = markdown_parser()
@@ -99,7 +89,18 @@ def _close_link(parts: list[str], start: int, target: str) -> WrittenLink | None
 
 def _without_noise(text: str) -> str:
     if "<" in text:
+        text = _POWER.sub("^", _without_comments(text))
         text = _HTML.sub(lambda tag: " " if _BREAKING_HTML.match(tag.group()) else "", text)
+    text = " ".join(text.split())
     if _MARK in text:
-        text = _MARKS.sub("", text)
-    return " ".join(text.split())
+        text = " ".join(_MARKS.sub("", text).split())
+    return text
+
+
+def _without_comments(text: str) -> str:
+    *commented, rest = text.split("-->")
+    parts = []
+    for part in commented:
+        before, opening, _ = part.partition("<!--")
+        parts.append(before if opening else f"{part}-->")
+    return "".join([*parts, rest])

@@ -5,21 +5,19 @@ markdown-it's tokens say where blocks lie; no block is ever found by matching te
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from markdown_it.token import Token
 
-from rag.corpus.inline import line_text, markdown_parser
+from rag.corpus.inline import line_text
+from rag.corpus.parsing import markdown_parser, parse
 from rag.corpus.plaintext import plain_text
 
 MAX_BORROWED_HEADING = 200
 
 _PARSER = markdown_parser().disable(["inline"])
 _NESTED = {"bullet_list": "list", "ordered_list": "list", "list_item": "item"}
-_FENCE = re.compile(r"`{3,}|~{3,}")
-_FENCE_CLOSED = re.compile(r"\s*(?:>\s*)*(?:`{3,}|~{3,})\s*\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +41,6 @@ class Section:
     heading: Block | None
     level: int = 0
     blocks: list[Block] = field(default_factory=list)
-    has_subsections: bool = False
 
 
 def sections(text: str, body_start: int) -> list[Section]:
@@ -64,10 +61,9 @@ def sections(text: str, body_start: int) -> list[Section]:
             while open_headings and open_headings[-1][0] >= level:
                 open_headings.pop()
             open_headings.append((level, title))
-            result[-1].has_subsections = result[-1].level < level
             heading = source.block(token, tokens, index)
             result.append(Section(_path(open_headings), heading, level))
-        elif _lends_heading(open_headings, result[-1], token, tokens[index + 1].content):
+        elif _lends_heading(open_headings, result[-1], tokens, index):
             level = open_headings[-1][0]
             open_headings[-1] = (level, line_text(tokens[index + 1].content))
             result[-1] = Section(_path(open_headings), source.block(token, tokens, index), level)
@@ -81,14 +77,14 @@ def _path(open_headings: Sequence[tuple[int, str]]) -> tuple[str, ...]:
 
 
 def _lends_heading(
-    open_headings: Sequence[tuple[int, str]], section: Section, token: Token, content: str
+    open_headings: Sequence[tuple[int, str]], section: Section, tokens: Sequence[Token], index: int
 ) -> bool:
     """Tell whether this paragraph holds the words of the empty heading right before it."""
     if not open_headings or open_headings[-1][1] or section.blocks:
         return False
-    if token.type != "paragraph_open" or len(content) > MAX_BORROWED_HEADING:
+    if tokens[index].type != "paragraph_open" or len(tokens[index + 1].content) > MAX_BORROWED_HEADING:
         return False
-    words = plain_text(content)
+    words = plain_text(tokens[index + 1].content)
     return bool(words) and not words.endswith((".", ":", ";", ","))
 
 
@@ -98,7 +94,7 @@ class _Source:
     def __init__(self, text: str, body_start: int) -> None:
         self._text = text
         body = text[body_start:]
-        self.tokens = _parse(body)
+        self.tokens = parse(_PARSER, body)
         self._line_starts = [body_start]
         for line in body.split("\n"):
             self._line_starts.append(self._line_starts[-1] + len(line) + 1)
@@ -143,24 +139,3 @@ def _children(tokens: Sequence[Token], index: int) -> list[tuple[int, Token]]:
         if token.level == level + 1 and token.nesting >= 0 and token.type != "inline":
             found.append((place, token))
     return found
-
-
-def _parse(body: str) -> list[Token]:
-    """Parse, treating a fence that is never closed as plain text so that it hides no heading."""
-    while True:
-        tokens = _PARSER.parse(body)
-        lines = body.split("\n")
-        unclosed = next((token for token in tokens if _is_unclosed(token, lines)), None)
-        if unclosed is None or unclosed.map is None:
-            return tokens
-        # Same length, so that every offset stays where it is.
-        line = lines[unclosed.map[0]]
-        lines[unclosed.map[0]] = _FENCE.sub(lambda fence: " " * len(fence.group()), line)
-        body = "\n".join(lines)
-
-
-def _is_unclosed(token: Token, lines: Sequence[str]) -> bool:
-    if token.type != "fence" or token.map is None:
-        return False
-    first, last = token.map
-    return last - first < 2 or not _FENCE_CLOSED.match(lines[last - 1])

@@ -16,6 +16,11 @@ from rag.corpus.splitting import split_block
 # Counts the tokens of each text.
 CountTokens = Callable[[Sequence[str]], list[int]]
 
+# A longer block is over any limit, and is divided before it is rendered.
+_GIANT = 10_000
+# Parts of a sentence or a line are words even where alone they would be layout noise.
+_ALWAYS_WORDS = ("line", "sentence", "word", "half")
+
 # What a cut before such a part costs, as the share of a chunk left empty that is as bad.
 _CUT_COST = {"item": 0.1, "row": 0.1, "line": 0.1, "sentence": 0.25, "word": 0.5, "half": 1.0}
 
@@ -48,15 +53,15 @@ class Packer:
         """Return the places of the chunks, in order. Blocks without words stay out at the edges."""
         atoms = self._atoms(blocks, first_cost=0.0)
         if sum(atom.tokens for atom in atoms) <= self._limit:
-            return [_packed(atoms)] if atoms else []
-        return [_packed(atoms[i:j]) for i, j in self._cheapest(atoms)]
+            ranges = [(0, len(atoms))] if atoms else []
+        else:
+            ranges = self._cheapest(atoms)
+        packed = (_packed(atoms[start:end]) for start, end in ranges)
+        return [part for part in packed if plain_text(self._text[part.start : part.end])]
 
     def _atoms(self, blocks: Sequence[Block], *, first_cost: float) -> list[_Atom]:
-        texts = [plain_text(self._text[block.start : block.end]) for block in blocks]
-        wordy = [(block, text) for block, text in zip(blocks, texts, strict=True) if text]
-        counts = self._count([text for _, text in wordy]) if wordy else []
         atoms: list[_Atom] = []
-        for (block, _), tokens in zip(wordy, counts, strict=True):
+        for block, tokens in self._counted(blocks):
             cost = self._limit * _CUT_COST.get(block.kind, 0.0) if atoms else first_cost
             parts = split_block(self._text, block) if tokens > self._limit else []
             if parts:
@@ -64,6 +69,22 @@ class Packer:
             else:
                 atoms.append(_Atom(block.start, block.end, tokens, cost))
         return atoms
+
+    def _counted(self, blocks: Sequence[Block]) -> list[tuple[Block, int]]:
+        """The blocks that have words, with the number of their tokens."""
+        wordy: list[tuple[Block, bool]] = []
+        texts: list[str] = []
+        for block in blocks:
+            giant = block.end - block.start > _GIANT
+            text = "" if giant else plain_text(self._text[block.start : block.end])
+            if giant or text or block.kind in _ALWAYS_WORDS:
+                wordy.append((block, giant))
+                texts.append(text)
+        counts = self._count(texts) if texts else []
+        return [
+            (block, self._limit + 1 if giant else max(1, tokens))
+            for (block, giant), tokens in zip(wordy, counts, strict=True)
+        ]
 
     def _cheapest(self, atoms: Sequence[_Atom]) -> list[tuple[int, int]]:
         """The ranges of atoms that together cost least: squares of empty room and of cuts."""

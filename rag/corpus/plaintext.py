@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from markdown_it.token import Token
 
-from rag.corpus.inline import WrittenLink, inline_text, is_noise, line_text, markdown_parser
+from rag.corpus.inline import WrittenLink, inline_text, is_noise, line_text
+from rag.corpus.parsing import markdown_parser, parse
 
 _PARSER = markdown_parser()
 _TABLE_ROW = re.compile(r"\|.*\|")
@@ -38,7 +39,7 @@ def plain_text(markdown: str) -> str:
 def render(markdown: str) -> Rendered:
     """Render a slice of markdown to its plain text and its links."""
     renderer = _Renderer()
-    for token in _PARSER.parse(markdown):
+    for token in parse(_PARSER, markdown):
         renderer.take(token)
     return Rendered("\n".join(renderer.lines).strip(), tuple(renderer.links))
 
@@ -62,13 +63,19 @@ class _Renderer:
             case "bullet_list_close" | "ordered_list_close":
                 self._lists.pop()
             case "list_item_open":
-                self._marker = self._lists[-1].next_marker(depth=len(self._lists) - 1)
+                self._marker = self._lists[-1].next_marker(token.info, depth=len(self._lists) - 1)
             case "list_item_close":
-                self._marker = ""
+                self._close_item()
             case "inline" | "fence":
                 self._take_words(token)
             case _:
                 self._take_table_part(token.type)
+
+    def _close_item(self) -> None:
+        # A line of its own, '2021.', is an item without words, and yet a word.
+        if self._marker.strip(" -"):
+            self.lines.append(self._marker.rstrip())
+        self._marker = ""
 
     def _take_table_part(self, kind: str) -> None:
         if kind == "table_open":
@@ -105,12 +112,19 @@ class _List:
     def __init__(self, token: Token) -> None:
         self._ordered = token.type == "ordered_list_open"
         start = token.attrGet("start")
-        self._next = 1 if start is None else int(start)
+        self._start = self._next = 1 if start is None else int(start)
 
-    def next_marker(self, *, depth: int) -> str:
-        """The sign before the next item, indented by its depth."""
+    def next_marker(self, written: str, *, depth: int) -> str:
+        """The sign before the next item, indented by its depth.
+
+        Numbers are counted where all items are written with the same one, and else as they are written:
+        one may be no marker, but a year at the beginning of a line.
+        """
+        number = self._next
         self._next += 1
-        return "  " * depth + (f"{self._next - 1}. " if self._ordered else "- ")
+        if not self._ordered:
+            return "  " * depth + "- "
+        return "  " * depth + f"{number if int(written) == self._start else int(written)}. "
 
 
 def _headless_row(row: str) -> list[str]:

@@ -145,9 +145,9 @@ def file_digest(file: FoundFile, max_bytes: int = MAX_FILE_BYTES) -> str:
         return problem.reason
 
 
-def read_documents(root: Path) -> Iterator[Document | UnreadableDocument]:
+def read_documents(root: Path | str) -> Iterator[Document | UnreadableDocument]:
     """Yield every markdown file below `root` as a document, or as the error that says why not."""
-    for file in find_files(root)[0]:
+    for file in find_files(Path(root))[0]:
         try:
             yield read_document(file)
         except UnreadableDocument as problem:

@@ -20,15 +20,18 @@ _SHORT_WORDS = {
     "al",
     "fig",
     "figs",
+    "pp",
     "no",
     "nos",
     "vol",
     "approx",
 }
 _PLACES = {"ca", "u.s", "u.k", "d.c", "inc", "ltd", "co", "dept", "est", "gen", "op", "resp"}
-_ABBREVIATIONS = frozenset(_TITLES | _SHORT_WORDS | _PLACES)
+_MONTHS = {"jan", "feb", "mar", "apr", "jun", "jul", "aug", "sep", "sept", "oct", "nov", "dec"}
+_ABBREVIATIONS = frozenset(_TITLES | _SHORT_WORDS | _PLACES | _MONTHS)
 _END = re.compile(
-    r"""[.!?…]+ (?: \[\[[^\]\s]*\]\(\#cit/[^)\s]*\)\] | ["'”’)\]*_] )*  # closing signs and marks
+    r"""(?<![.!?…]) [.!?…]++
+        (?: \[\[[^\[\]\s]*\]\(\#cit/[^()\s]*\)\] | ["'”’)\]*_] )*+  # closing signs and marks
         \s+ (?= [*_"'“‘(\[]* [A-Z0-9À-ÞΑ-Ω] | [-•] )""",
     re.VERBOSE,
 )

@@ -17,13 +17,21 @@ Spans = Iterable[tuple[int, int]]
 _INSEPARABLE = re.compile(
     r"""!?\[ (?: [^\[\]] | \[[^\[\]]*+\] )*+ \]
             \( [^()\s]*+ (?: \([^()\s]*+\) [^()\s]*+ )*+ (?: \s+"[^"]*" )? \)
-      | `[^`]+`
-      | \*\*\S[^*]*+\*\*
-      | (?<![\w*])\*[^*\s][^*]*+\*""",
+      | (?<!`)(`{1,2}+)[^`]++\1(?!`)
+      | \*\*\S (?: [^*] | \*[^*]++\* )*+ (?<!\s)\*\*
+      | (?<![\w*])\*[^*\s][^*]*+(?<!\s)\*
+      | (?<!\w)__\S (?: [^_] | _[^_]++_ )*+ (?<!\s)__(?!\w)
+      | (?<!\w)_[^_\s][^_]*+(?<!\s)_(?!\w)
+      | \[ \[[^\[\]\s]*\]\([^()\s]*\) (?: [\s,;–-]* \[[^\[\]\s]*\]\([^()\s]*\) )++ \]""",
     re.VERBOSE,
 )
 _WORD = re.compile(r"\S+")
+_SUBWORD = re.compile(r"\w+\W*|\W+")
+_CHARACTER = re.compile(r".", re.DOTALL)
 _TABLE_HEAD_LINES = 3
+_MAX_RUNS = 64
+_VERY_LONG = 2_000
+_MAX_FRACTIONS = 16
 
 
 def keep_introductions(text: str, blocks: Sequence[Block]) -> list[Block]:
@@ -86,10 +94,20 @@ def _sentences(text: str, block: Block) -> Spans:
 
 
 def _words(text: str, block: Block) -> Spans:
-    return _whole(text, block, lambda raw: (word.span() for word in _WORD.finditer(raw)))
+    """Runs of words, of one word unless there are very many; a run is divided again where it must be."""
+    words = _whole(text, block, lambda raw: (word.span() for word in _WORD.finditer(raw)))
+    size = -(-len(words) // _MAX_RUNS) or 1
+    runs = (words[at : at + size] for at in range(0, len(words), size))
+    return [(run[0][0], run[-1][1]) for run in runs]
 
 
-def _whole(text: str, block: Block, split: Callable[[str], Spans]) -> Spans:
+def _torn_sentences(text: str, block: Block) -> Spans:
+    """Sentences of one link or emphasis that is longer than the whole budget."""
+    raw = text[block.start : block.end]
+    return [(block.start + start, block.start + end) for start, end in sentence_spans(raw)]
+
+
+def _whole(text: str, block: Block, split: Callable[[str], Spans]) -> list[tuple[int, int]]:
     """Spans of the split, joined again where a cut would go through a link, code or emphasis."""
     raw = text[block.start : block.end]
     guarded = [match.span() for match in _INSEPARABLE.finditer(raw)]
@@ -105,15 +123,19 @@ def _whole(text: str, block: Block, split: Callable[[str], Spans]) -> Spans:
     return [(block.start + start, block.start + end) for start, end in joined]
 
 
-def _halves(text: str, block: Block) -> Spans:
+def _fractions(text: str, block: Block) -> Spans:
     """The last resort: one word, or one link, that is longer than the whole budget."""
-    start, end = block.start, block.end
-    words = [match.end() + start for match in _WORD.finditer(text[start:end])]
-    middle = words[len(words) // 2 - 1] if len(words) > 1 else (start + end) // 2
-    if not start < middle < end:
-        return []
-    rest = middle + len(text[middle:end]) - len(text[middle:end].lstrip())
-    return [(start, middle), (rest, end)]
+    raw = text[block.start : block.end]
+    for piece in (_WORD, _SUBWORD, _CHARACTER):
+        ends = [match.end() for match in piece.finditer(raw)]
+        if len(ends) > 1:
+            break
+    count = min(len(ends), 2 if len(raw) < _VERY_LONG else _MAX_FRACTIONS)
+    start = block.start
+    for part in range(1, count + 1):
+        end = block.start + ends[len(ends) * part // count - 1]
+        yield start + len(text[start:end]) - len(text[start:end].lstrip()), end
+        start = end
 
 
 # Tried in this order; the kind is that of the parts.
@@ -122,5 +144,6 @@ _WAYS: tuple[tuple[str, Callable[[str, Block], Spans]], ...] = (
     ("line", _code_lines),
     ("sentence", _sentences),
     ("word", _words),
-    ("half", _halves),
+    ("half", _torn_sentences),
+    ("half", _fractions),
 )
