@@ -91,7 +91,7 @@ def _ceiling(root: Path, questions: list[Any], scoring: Any) -> float:
 
 
 def _dcg(grades: list[int]) -> float:
-    return sum((2**grade - 1) / math.log2(rank + 2) for rank, grade in enumerate(grades[:10]))
+    return sum((2.0**grade - 1) / math.log2(rank + 2) for rank, grade in enumerate(grades[:10]))
 
 
 def _scoring() -> Any:
