@@ -14,7 +14,9 @@ from urllib.parse import quote
 
 from rag.corpus.document import Chunk
 
-_WORD = re.compile(r"\w+")
+# As browsers see words (Unicode's word boundaries): '5.5', "don't", '1,000' and 'U.S' are one each.
+_LETTERS = "[\\w\u0300-\u036f]+"
+_WORD = re.compile(rf"{_LETTERS}(?:[.,:;'’·]{_LETTERS})*")
 _MARKER = re.compile(r"\A\s*(?:[-*•]|\d+\.)\s+")
 _MIN_WORDS = 4
 _MAX_WORDS = 14

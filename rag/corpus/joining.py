@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from rag.corpus.plaintext import plain_text
 
 # Below so many characters of plain text, a span is a crumb.
-CRUMB = 120
+CRUMB = 250
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,7 +75,7 @@ def _whole_table(state: StateBlock, start: int, end: int, silent: bool) -> bool:
         elif token.type == "inline":
             last_cell = token
         elif token.type == "tr_close" and last_cell and (more := _cells(state, line)[columns:]):
-            last_cell.content = " | ".join([last_cell.content, *more])
+            last_cell.content = " | ".join([last_cell.content, *filter(str.strip, more)])
     return True
 
 
