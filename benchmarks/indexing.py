@@ -2,14 +2,15 @@
 
     .venv/bin/python benchmarks/indexing.py
 
-Builds the index, then encodes the same texts again with nothing else to do, in one run. Takes about
-twice as long as one build; `--every 10` takes every tenth page for a quick look.
+Builds the index, then encodes the same texts again with nothing else to do, in one run.
+`--every 8 --rounds 5` compares on every eighth page, five times in turn.
 """
 
 from __future__ import annotations
 
 import argparse
 import resource
+import statistics
 import tempfile
 import time
 from pathlib import Path
@@ -17,46 +18,72 @@ from pathlib import Path
 from corpus import unpack
 from rich.console import Console
 
+from rag.encoders.base import Encoder
 from rag.encoders.loading import load_encoder
 from rag.index.builder import build_index
 from rag.index.local.layout import CHUNKS
 from rag.index.local.store import embedded_texts
+from rag.index.plan import BuildOptions, BuildReport
 from rag.progress import shown_progress
 
 
 def main() -> None:
-    """Build, then encode alone, and print both rates."""
+    """Build and encode alone in turn, and print both rates."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--every", type=int, default=1, help="take every N-th page only")
+    parser.add_argument("--rounds", type=int, default=1, help="rounds of building, then encoding alone")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        pages = unpack(Path(scratch))
-        for place, page in enumerate(sorted(pages.rglob("*.md"))):
-            if place % options.every:
-                page.unlink()
+        pages = _some_pages(Path(scratch), options.every)
         root = Path(scratch) / "index"
         encoder = load_encoder("bundled", cache=root / "encoders")
-        started = time.perf_counter()
-        with shown_progress(Console(stderr=True)) as on_progress:
-            report = build_index(pages, root, encoder, on_progress=on_progress)
-        build = time.perf_counter() - started
-        counts = report.manifest.counts
-        for problem in report.problems:
-            print(f"refused: {problem.path.relative_to(pages)}:{problem.line}: {problem.reason}")
-        for doc_id in report.empty:
-            print(f"no passage: {doc_id}")
-        _peak_memory()
+        ratios = []
+        for number in range(options.rounds):
+            report, build = _build(pages, root, encoder)
+            if number == 0:
+                _tell(report, pages)
+            alone = _encode(report, encoder)
+            ratios.append(alone / build)
+            rates = [report.manifest.counts["chunks"] / seconds for seconds in (build, alone)]
+            stages = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in report.seconds.items())
+            print(f"build {build:.1f} s ({stages}): {rates[0]:.1f} chunks/s; alone {rates[1]:.1f} chunks/s")
+    print(f"rate of the build / rate of the encoder, median: {statistics.median(ratios):.3f}")
 
-        texts = [text for batch in embedded_texts(report.folder / CHUNKS, 512) for text in batch]
-        started = time.perf_counter()
-        for start in range(0, len(texts), 512):
-            encoder.encode_documents(texts[start : start + 512])
-        alone = time.perf_counter() - started
+
+def _some_pages(scratch: Path, every: int) -> Path:
+    pages = unpack(scratch)
+    for place, page in enumerate(sorted(pages.rglob("*.md"))):
+        if place % every:
+            page.unlink()
+    return pages
+
+
+def _build(pages: Path, root: Path, encoder: Encoder) -> tuple[BuildReport, float]:
+    started = time.perf_counter()
+    with shown_progress(Console(stderr=True)) as on_progress:
+        report = build_index(
+            pages, root, encoder, options=BuildOptions(rebuild=True), on_progress=on_progress
+        )
+    return report, time.perf_counter() - started
+
+
+def _encode(report: BuildReport, encoder: Encoder) -> float:
+    """Seconds to encode the same texts with nothing else to do."""
+    batches = list(embedded_texts(report.folder / CHUNKS, 512))
+    started = time.perf_counter()
+    for texts in batches:
+        encoder.encode_documents(texts)
+    return time.perf_counter() - started
+
+
+def _tell(report: BuildReport, pages: Path) -> None:
+    counts = report.manifest.counts
+    for problem in report.problems:
+        print(f"refused: {problem.path.relative_to(pages)}:{problem.line}: {problem.reason}")
+    for doc_id in report.empty:
+        print(f"no passage: {doc_id}")
     print(f"{counts['documents']} documents, {counts['chunks']} chunks, {report.manifest.encoder['engine']}")
-    print(f"build {build:.1f} s ({', '.join(f'{k} {v:.1f} s' for k, v in report.seconds.items())})")
-    rates = (counts["chunks"] / build, counts["chunks"] / alone)
-    print(f"build {rates[0]:.1f} chunks/s, encoder alone {rates[1]:.1f} chunks/s")
-    print(f"rate of the build / rate of the encoder: {alone / build:.3f}")
+    _peak_memory()
 
 
 def _peak_memory() -> None:

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, combinations, pairwise, takewhile
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -411,6 +412,58 @@ def test_no_cut_goes_through_a_link_code_or_emphasis_that_fits(body: Body, budge
                 assert alone(whole, chunk.context, count_words) > budget
 
 
+def texts(body: str, budget: int) -> list[str]:
+    return [chunk.text for chunk in cut(of_words(body).document, budget)]
+
+
+def test_a_table_is_cut_between_rows_and_its_header_stays_with_the_first() -> None:
+    rows = [f"| a{at} b{at} c{at} | d{at} e{at} |" for at in range(4)]
+    table = "\n".join(["| Head one | Head two |", "|---|---|", *rows])
+    assert texts(table, 14) == [
+        "Head one | Head two\na0 b0 c0 | d0 e0",
+        "a1 b1 c1 | d1 e1",
+        "a2 b2 c2 | d2 e2",
+        "a3 b3 c3 | d3 e3",
+    ]
+
+
+def test_a_header_is_not_parted_from_the_first_row_to_fill_chunks_evenly() -> None:
+    table = "| one two three four | five six seven eight |\n|---|---|\n| a b c | d e |\n| f | g |"
+    assert texts(table, 18) == ["one two three four | five six seven eight\na b c | d e", "f | g"]
+
+
+def test_a_header_too_long_to_stay_with_a_row_is_cut_before_the_row() -> None:
+    table = "| One two | three four |\n|---|---|\n| five six | seven eight |\n| nine ten | eleven twelve |"
+    assert texts(table, 10) == ["One two | three four", "five six | seven eight", "nine ten | eleven twelve"]
+
+
+def test_a_fence_is_cut_between_its_lines() -> None:
+    fence = "```\na1 b1. C1 d1\n\na2 b2. C2 d2\na3 b3. C3 d3\n```"
+    assert texts(fence, 9) == ["a1 b1. C1 d1", "a2 b2. C2 d2", "a3 b3. C3 d3"]
+
+
+def test_emphasis_longer_than_the_budget_is_cut_between_its_sentences() -> None:
+    bold = "**One two three. Four five six. Seven eight nine.**"
+    assert texts(f"{bold}", 9) == ["**One two three.", "Four five six.", "Seven eight nine.**"]
+
+
+def test_a_list_is_cut_between_items_and_the_first_stays_with_its_introduction() -> None:
+    body = "It may include:\n\n- one two three\n- four five\n- six seven eight nine"
+    assert texts(body, 11) == ["It may include:\n\n- one two three", "- four five\n- six seven eight nine"]
+
+
+def test_an_introduction_without_room_for_an_item_is_cut_from_the_list() -> None:
+    body = "It may well include:\n\n- one two three four\n- five"
+    assert texts(body, 9) == ["It may well include:", "- one two three four\n- five"]
+
+
+def test_words_that_alone_would_be_noise_stay_within_their_paragraph() -> None:
+    words = "one two three four five six seven Enlarge eight nine ten Enlarge"
+    assert " ".join(texts(words, 6)) == words
+    sentences = "One two three four five six. Credit: seven. Eight nine ten eleven twelve thirteen."
+    assert " ".join(texts(sentences, 14)) == sentences
+
+
 # --- headings -------------------------------------------------------------------------------------------
 
 
@@ -484,12 +537,12 @@ def test_only_crumbs_are_joined_across_headings_and_only_below_a_common_one(
 
 
 @LAW
-@given(outlines(20), st.data(), st.sampled_from([48, 256]))
+@given(outlines(CRUMB // 6), st.data())
 def test_an_edit_under_one_heading_leaves_the_chunks_under_all_others_alone(
-    outline: Outline, data: st.DataObject, budget: int
+    outline: Outline, data: st.DataObject
 ) -> None:
     edited = data.draw(st.integers(0, len(outline.levels) - 1))
-    before, after = (cut(outline.document(change), budget) for change in (None, edited))
+    before, after = (cut(outline.document(change), 256) for change in (None, edited))
     untouched = [
         [(chunk.chunk_id, chunk.markdown, chunk.text) for chunk in chunks if f"s{edited}x" not in chunk.text]
         for chunks in (before, after)
@@ -499,95 +552,128 @@ def test_an_edit_under_one_heading_leaves_the_chunks_under_all_others_alone(
 
 
 @LAW
-@given(outlines(20), st.integers(1, 3))
-def test_sections_that_say_the_same_keep_different_ids(outline: Outline, copies: int) -> None:
-    document = outline.document()
-    body = document.text[document.body_start :]
-    text = FRONT + "\n\n".join([body] * (copies + 1))
+@given(outlines(0), st.data(), st.sampled_from([16, 48, 256]))
+def test_a_chunk_that_an_edit_does_not_change_keeps_its_id(
+    outline: Outline, data: st.DataObject, budget: int
+) -> None:
+    edited = data.draw(st.integers(0, len(outline.levels) - 1))
+    before, after = (
+        {(chunk.heading_path, chunk.markdown): chunk.chunk_id for chunk in cut(document, budget)}
+        for document in (outline.document(), outline.document(edited))
+    )
+    assert all(after[key] == chunk_id for key, chunk_id in before.items() if key in after)
+
+
+@LAW
+@given(outlines(20), st.integers(2, 4))
+def test_sections_that_say_the_same_have_different_ids(outline: Outline, copies: int) -> None:
+    body = outline.document().text.removeprefix(FRONT)
+    text = FRONT + "\n\n".join([body] * copies)
     chunks = cut(Document("page", text, len(FRONT), METADATA, ""), 64)
     assert len({chunk.chunk_id for chunk in chunks}) == len(chunks)
-    assert Counter(chunk.chunk_id.rpartition("-")[0] for chunk in chunks)
 
 
 # --- the packing is the cheapest ------------------------------------------------------------------------
 
 # What a cut costs before each kind of part, as a share of the limit.
-CUT_SHARES = {"paragraph": 0.0, "item": 0.1, "sentence": 0.25}
+CUT_SHARES = {"paragraph": 0.0, "list": 0.1, "sentences": 0.25}
 
 
-def price(sizes: Sequence[int], cuts: Sequence[int], limit: int, cut_share: float) -> float:
+class Part(NamedTuple):
+    """What is not divided: its words, and what a cut before it costs."""
+
+    words: int
+    cut_cost: float
+
+
+def price(parts: Sequence[Part], cuts: Sequence[int], limit: int) -> float:
     """Squares of the room left empty in each chunk and of the cost of each cut."""
-    edges = [0, *cuts, len(sizes)]
-    filled = [sum(sizes[start:end]) for start, end in pairwise(edges)]
-    return sum((limit - tokens) ** 2 for tokens in filled) + len(cuts) * (cut_share * limit) ** 2
+    edges = [0, *cuts, len(parts)]
+    filled = [sum(part.words for part in parts[start:end]) for start, end in pairwise(edges)]
+    return sum((limit - words) ** 2 for words in filled) + sum(parts[at].cut_cost ** 2 for at in cuts)
 
 
-def all_packings(sizes: Sequence[int], limit: int) -> Iterator[tuple[int, ...]]:
-    for count in range(len(sizes)):
-        for cuts in combinations(range(1, len(sizes)), count):
-            edges = [0, *cuts, len(sizes)]
-            if all(sum(sizes[start:end]) <= limit for start, end in pairwise(edges)):
+def all_cuts(parts: Sequence[Part], limit: int) -> Iterator[tuple[int, ...]]:
+    """Every way to cut that keeps the limit."""
+    for count in range(len(parts)):
+        for cuts in combinations(range(1, len(parts)), count):
+            edges = [0, *cuts, len(parts)]
+            if all(sum(part.words for part in parts[a:b]) <= limit for a, b in pairwise(edges)):
                 yield cuts
 
 
-def blocks_of(kind: str, sizes: Sequence[int]) -> tuple[str, list[Block], list[int]]:
-    """A text whose parts of this kind have these numbers of words; its blocks; where its parts end."""
-    texts = [" ".join(f"Word{number}x{at}" for at in range(size)) for number, size in enumerate(sizes)]
-    sign, stop, gap = {"paragraph": ("", "", "\n\n"), "item": ("- ", "", "\n"), "sentence": ("", ".", " ")}[
-        kind
-    ]
-    parts = [f"{sign}{text}{stop}" for text in texts]
-    ends = list(accumulate(len(part) + len(gap) for part in parts))
-    spans = [(end - len(part) - len(gap), end - len(gap)) for part, end in zip(parts, ends, strict=True)]
-    text = gap.join(parts)
-    if kind == "paragraph":
-        return text, [Block(kind, *span) for span in spans], [end for _, end in spans]
-    items = tuple(Block("item", *span) for span in spans) if kind == "item" else ()
-    whole = Block("list" if kind == "item" else "paragraph", 0, len(text), items)
-    return text, [whole], [end for _, end in spans]
+def written_block(kind: str, sizes: Sequence[int], start: int) -> tuple[str, Block]:
+    """A block of parts with so many words each, at this place of a text."""
+    runs = [" ".join(["Word"] * size) for size in sizes]
+    if kind == "list":
+        items = [f"- {run}" for run in runs]
+        ends = list(accumulate((len(item) + 1 for item in items), initial=start))
+        children = tuple(Block("item", a, b - 1) for a, b in pairwise(ends))
+        return "\n".join(items), Block("list", start, ends[-1] - 1, children)
+    text = ". ".join(runs) + "." if kind == "sentences" else " ".join(runs)
+    return text, Block("paragraph", start, start + len(text))
+
+
+def expected_parts(kind: str, sizes: Sequence[int], limit: int) -> list[Part]:
+    """A block that fits is one part; a longer one has a part for each sentence or item."""
+    if sum(sizes) <= limit:
+        return [Part(sum(sizes), 0.0)]
+    cost = limit * CUT_SHARES[kind]
+    return [Part(size, cost if at else 0.0) for at, size in enumerate(sizes)]
 
 
 def count_bare(texts: Sequence[str]) -> list[int]:
     return [count - 2 for count in count_words(texts)]
 
 
-@LAW
-@given(
-    st.sampled_from(list(CUT_SHARES)),
-    st.lists(st.integers(1, 12), min_size=1, max_size=9),
-    st.integers(12, 24),
+PARTED = st.tuples(
+    st.sampled_from(["list", "sentences"]), st.lists(st.integers(1, 12), min_size=2, max_size=5)
 )
-def test_no_other_way_to_cut_is_cheaper(kind: str, sizes: list[int], limit: int) -> None:
-    text, blocks, ends = blocks_of(kind, sizes)
+SHORT = st.tuples(st.just("paragraph"), st.lists(st.integers(1, 12), min_size=1, max_size=1))
+
+
+@settings(LAW, max_examples=150)
+@given(st.lists(st.one_of(PARTED, SHORT), min_size=1, max_size=4), st.integers(12, 24))
+# Here the cheapest cuts depend on what each of them costs.
+@example([("sentences", [10, 10, 3]), ("paragraph", [9])], 18)
+@example([("list", [9, 11, 10, 3]), ("paragraph", [10])], 22)
+def test_no_other_way_to_cut_is_cheaper(plan: list[tuple[str, list[int]]], limit: int) -> None:
+    text, blocks, parts = "", [], []
+    for kind, sizes in plan:
+        written, block = written_block(kind, sizes, len(text))
+        text += f"{written}\n\n"
+        blocks.append(block)
+        parts += expected_parts(kind, sizes, limit)
     packed = Packer(text, count_bare, limit).pack(blocks)
-    cuts = [ends.index(part.end) + 1 for part in packed[:-1]]
-    assert packed[0].start == 0
-    assert packed[-1].end == len(text)
-    best = min(price(sizes, other, limit, CUT_SHARES[kind]) for other in all_packings(sizes, limit))
-    if sum(sizes) <= limit:
+    filled = list(accumulate(part.words for part in parts))
+    cuts = [filled.index(words) + 1 for words in accumulate(part.tokens for part in packed[:-1])]
+    if filled[-1] <= limit:
         assert not cuts
     else:
-        assert price(sizes, cuts, limit, CUT_SHARES[kind]) == pytest.approx(best)
+        assert price(parts, cuts, limit) == pytest.approx(
+            min(price(parts, c, limit) for c in all_cuts(parts, limit))
+        )
+    assert all(text[part.start : part.end].count("Word") == part.tokens for part in packed)
+
+
+def packed_words(sizes: Sequence[int], limit: int) -> list[int]:
+    text = "\n\n".join(" ".join(["word"] * size) for size in sizes)
+    blocks = [Block("paragraph", *match.span()) for match in re.finditer(r"[^\n]+", text)]
+    return [part.tokens for part in Packer(text, count_bare, limit).pack(blocks)]
 
 
 def test_no_crumb_is_left_where_the_cuts_before_it_can_move() -> None:
-    text, blocks, _ = blocks_of("paragraph", [5, 5, 5, 5, 1])
-    packed = Packer(text, count_bare, 15).pack(blocks)
-    assert [part.tokens for part in packed] == [10, 11]
+    assert packed_words([5, 5, 5, 5, 1], 15) == [10, 11]
 
 
-def test_paragraphs_are_kept_whole_where_a_cut_between_them_will_do() -> None:
-    text = "\n\n".join(["One two three four five. Six seven eight nine."] * 3)
-    ends = [match.end() for match in re.finditer(r"nine\.", text)]
-    blocks = [Block("paragraph", end - 46, end) for end in ends]
-    packed = Packer(text, count_bare, 20).pack(blocks)
-    assert {part.end for part in packed} <= set(ends)
+def test_short_neighbours_stay_together() -> None:
+    assert packed_words([2, 3, 4], 9) == [9]
 
 
 # --- hostile input --------------------------------------------------------------------------------------
 
 HOSTILE = {
-    "one endless line": "word " * 40_000,
+    "one endless line": "word " * 200_000,
     "one word": "x" * 200_000,
     "one word of many parts": "x-" * 100_000,
     "opening brackets": "[" * 50_000,
@@ -619,7 +705,7 @@ def test_hostile_input_is_cut_in_time_that_grows_with_its_length(name: str) -> N
     started = time.process_time()
     chunks = cut(document, 256)
     # These take about a second; what grows with the square of the length would take minutes.
-    assert time.process_time() - started < 20
+    assert time.process_time() - started < 10
     wanted = Counter(re.findall(r"\w+", HOSTILE[name].replace("#cit", "")))
     assert not over_budget(chunks, 256, count_words)
     if name in ("one endless line", "list items", "deep quotes", "deep lists", "deep lists in one line"):

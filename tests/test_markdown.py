@@ -174,6 +174,14 @@ def test_the_first_child_of_an_item_begins_with_its_marker() -> None:
     assert written(body, inner) == ["10. - one", "- two"]
 
 
+def test_a_marker_alone_on_its_line_belongs_to_the_words_below() -> None:
+    body = "7.\n   one\n\n   two\n8.\n   - three"
+    block = only_block(body)
+    assert written(body, block.children[0]) == ["7.\n   one", "two"]
+    [inner] = block.children[1].children
+    assert written(body, inner) == ["8.\n   - three"]
+
+
 def test_a_lazily_wrapped_line_belongs_to_its_item() -> None:
     body = "- a drug\nthat continues\n- another"
     assert written(body, only_block(body)) == ["- a drug\nthat continues", "- another"]

@@ -171,6 +171,7 @@ def test_rows_keep_every_cell_with_and_without_their_header(markdown: str, text:
         ("~~~ sh\n**a**\n~~~", "**a**"),
         ("``` a\n[b](/x)\n\n**c**", "a b\n\nc"),
         ("~~~\na\n```", "a"),
+        ("~~~ a ``` b", "a ``` b"),
         ("```\na\n```\n\n~~~ b\nc", "a\n\nb c"),
     ],
 )

@@ -35,7 +35,7 @@ def plain_text(markdown: str) -> str:
 
 
 # A block is rendered when it is counted and again when it makes up a chunk.
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=8192)
 def render(markdown: str) -> Rendered:
     """Render a slice of markdown to its plain text and its links."""
     renderer = _Renderer()

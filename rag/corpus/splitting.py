@@ -77,7 +77,8 @@ def _table_rows(text: str, block: Block) -> Spans:
 
 
 def _code_lines(text: str, block: Block) -> Spans:
-    return _lines(text, block) if block.kind in ("fence", "code_block") else []
+    """The lines of a fence, and of a table's first part where that is too long itself."""
+    return _lines(text, block) if block.kind in ("fence", "row") else []
 
 
 def _lines(text: str, block: Block) -> Iterator[tuple[int, int]]:
