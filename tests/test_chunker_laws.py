@@ -312,7 +312,8 @@ def carried_words(chunks: Sequence[Chunk]) -> set[str]:
 
 
 def over_budget(chunks: Sequence[Chunk], budget: int, count: CountTokens) -> list[Chunk]:
-    return [chunk for chunk in chunks if count([chunk.embedded_text])[0] > budget]
+    tokens = count([chunk.embedded_text for chunk in chunks] or [""])
+    return [chunk for chunk, number in zip(chunks, tokens, strict=False) if number > budget]
 
 
 @LAW
@@ -342,8 +343,8 @@ def test_embedded_text_keeps_the_budget(body: Body, budget: int) -> None:
     assert not over_budget(cut(body.document, budget), budget, count_words)
 
 
-@LAW
-@given(bodies(), BUDGETS)
+@settings(LAW, max_examples=LAW.max_examples // 2)
+@given(bodies(), st.sampled_from([8, 32, 64, 128, 256]))
 def test_embedded_text_keeps_the_budget_of_the_real_tokenizer_and_loses_no_word(
     bundled: Encoder, body: Body, budget: int
 ) -> None:
