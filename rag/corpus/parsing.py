@@ -19,7 +19,7 @@ _Rule = Callable[[StateBlock, int, int, bool], bool]
 _DEEPEST = 16
 _FENCE_ROUNDS = 8
 _FENCE = re.compile(r"`{3,}|~{3,}")
-_CELL_END = re.compile(r"(?<!\\)\|")
+CELL_END = re.compile(r"(?<!\\)\|")
 
 
 def markdown_parser() -> MarkdownIt:
@@ -81,7 +81,7 @@ def _whole_table(state: StateBlock, start: int, end: int, silent: bool) -> bool:
 
 def _cells(state: StateBlock, line: int) -> list[str]:
     row = state.src[state.bMarks[line] + state.tShift[line] : state.eMarks[line]].strip()
-    return _CELL_END.split(row.removeprefix("|"))
+    return CELL_END.split(row.removeprefix("|"))
 
 
 def _is_unclosed(token: Token) -> bool:

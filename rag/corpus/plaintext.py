@@ -10,12 +10,11 @@ from typing import NamedTuple
 from markdown_it.token import Token
 
 from rag.corpus.inline import WrittenLink, inline_text, is_noise, line_text
-from rag.corpus.parsing import markdown_parser, parse
+from rag.corpus.parsing import CELL_END, markdown_parser, parse
 
 _PARSER = markdown_parser()
 _TABLE_ROW = re.compile(r"\|.*\|")
 _DELIMITER_ROW = re.compile(r"[|:\-\s]+")
-_CELL_END = re.compile(r"(?<!\\)\|")
 
 
 class Rendered(NamedTuple):
@@ -131,7 +130,7 @@ def _headless_row(row: str) -> list[str]:
     """A table row whose header stands in another slice, as one line or none."""
     if _DELIMITER_ROW.fullmatch(row):
         return []
-    return _joined([line_text(cell) for cell in _CELL_END.split(row.strip().strip("|"))])
+    return _joined([line_text(cell) for cell in CELL_END.split(row.strip().strip("|"))])
 
 
 def _joined(cells: Sequence[str]) -> list[str]:

@@ -130,17 +130,13 @@ def _unique(files: list[FoundFile]) -> list[FoundFile]:
 
 def read_document(file: FoundFile, *, max_bytes: int = MAX_FILE_BYTES) -> Document:
     """Read one file. Raises `UnreadableDocument` with the line to blame where there is one."""
-    if file.refusal:
-        raise UnreadableDocument(file.path, file.refusal)
-    return parse_document(_load(file.path, max_bytes), doc_id=file.doc_id, path=file.path)
+    return parse_document(_load(file, max_bytes), doc_id=file.doc_id, path=file.path)
 
 
 def file_digest(file: FoundFile, max_bytes: int = MAX_FILE_BYTES) -> str:
     """SHA-256 of the file's bytes, hex; for a file whose bytes are not read, the reason why not."""
     try:
-        if file.refusal:
-            raise UnreadableDocument(file.path, file.refusal)
-        return hashlib.sha256(_load(file.path, max_bytes)).hexdigest()
+        return hashlib.sha256(_load(file, max_bytes)).hexdigest()
     except UnreadableDocument as problem:
         return problem.reason
 
@@ -172,7 +168,10 @@ def parse_document(data: bytes, *, doc_id: str, path: Path | None = None) -> Doc
     return Document(doc_id, text, body_start, metadata, digest, repairs)
 
 
-def _load(path: Path, max_bytes: int) -> bytes:
+def _load(file: FoundFile, max_bytes: int) -> bytes:
+    path = file.path
+    if file.refusal:
+        raise UnreadableDocument(path, file.refusal)
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):

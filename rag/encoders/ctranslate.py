@@ -25,8 +25,7 @@ DESCRIPTION = "encoder.json"
 MODEL = "model.bin"
 TOKENIZER = "tokenizer.json"
 
-# Small batches stay in the processor's cache: on two cores one or two long passages a batch encode 1.5 to
-# 2.5 times as many a second as 32 do (benchmarks/README.md).
+# Small batches stay in the processor's cache and run about twice as fast as large ones (docs/decisions.md).
 _BATCH_TOKENS = 512
 
 
