@@ -15,6 +15,7 @@ from rag.corpus.document import Chunk, Document
 from rag.corpus.fragments import text_fragments
 from rag.corpus.packing import CountTokens
 from rag.corpus.reader import MAX_FILE_BYTES, FoundFile, read_document
+from rag.corpus.traits import TextTraits, text_traits
 from rag.errors import UnreadableDocument
 
 _FILES_A_TASK = 8
@@ -23,7 +24,7 @@ _WORTH_PROCESSES = 100
 
 @dataclass(frozen=True, slots=True)
 class ChunkedDocument:
-    """A document with its chunks and a text fragment for each of them.
+    """A document with its chunks, and for each of them a text fragment and the traits of its text.
 
     It has no chunks when nothing but its title holds words.
     """
@@ -31,6 +32,7 @@ class ChunkedDocument:
     document: Document
     chunks: list[Chunk]
     fragments: list[str]
+    traits: list[TextTraits]
 
 
 Outcome = ChunkedDocument | UnreadableDocument
@@ -68,7 +70,8 @@ def _chunk(file: FoundFile, chunker: Chunker, max_bytes: int) -> Outcome:
     except UnreadableDocument as problem:
         return problem
     chunks = chunker.chunk(document)
-    return ChunkedDocument(document, chunks, text_fragments(chunks))
+    traits = [text_traits(chunk.text) for chunk in chunks]
+    return ChunkedDocument(document, chunks, text_fragments(chunks), traits)
 
 
 def _chunk_batch(

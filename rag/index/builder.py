@@ -22,9 +22,10 @@ from rag.encoders.base import Encoder, available_cores
 from rag.encoders.source import sha256_of
 from rag.errors import EmptyCorpus, IndexNotWritable, UnreadableDocument
 from rag.index.local.faiss_vectors import FaissVectors
-from rag.index.local.layout import CHUNKS, VECTORS, Layout, publish
+from rag.index.local.layout import CHUNKS, LEXICAL, VECTORS, Layout, publish
+from rag.index.local.lexical import LexicalWriter, artefacts
 from rag.index.local.manifest import SCHEMA, SENTINELS, Manifest
-from rag.index.local.store import ChunkWriter, embedded_texts
+from rag.index.local.store import ChunkWriter, embedded_texts, lexical_rows
 from rag.index.plan import BuildOptions, BuildReport, Plan, same_as_current
 
 Stage = Literal["reading", "encoding"]
@@ -126,16 +127,24 @@ class _Build:
             self._on_progress("reading", done, len(files))
         if not self._writer.chunks:
             raise EmptyCorpus(_nothing_to_index(self._plan.seeds, self.problems))
+        self._writer.weigh_repetition()
         self._writer.commit()
+        self._index_words()
         self.seconds["reading"] = time.perf_counter() - started
 
     def _store(self, chunked: ChunkedDocument) -> None:
         document = chunked.document
-        self._writer.add(document, chunked.chunks, chunked.fragments)
+        self._writer.add(chunked)
         if not chunked.chunks:
             self.empty.append(document.doc_id)
         if "mojibake" in document.repairs:
             self.repaired.append(document.doc_id)
+
+    def _index_words(self) -> None:
+        words = LexicalWriter(self._folder / LEXICAL)
+        with closing(lexical_rows(self._folder / CHUNKS)) as rows:
+            words.add(rows)
+        words.finish()
 
     def encode(self) -> None:
         """Encode every chunk and write the vectors."""
@@ -165,11 +174,15 @@ class _Build:
             files=self._plan.files,
             problems=[self._described(problem) for problem in self.problems],
             counts={"documents": self._writer.documents, "chunks": self._writer.chunks},
-            artefacts={name: sha256_of(self._folder / name) for name in (CHUNKS, VECTORS)},
+            artefacts={name: sha256_of(self._folder / name) for name in self._artefacts()},
             sentinels=self._encoder.encode_documents(SENTINELS).tolist(),
         )
         manifest.write(self._folder)
         return manifest
+
+    def _artefacts(self) -> list[str]:
+        words = artefacts(self._folder / LEXICAL)
+        return [CHUNKS, VECTORS, *(f"{LEXICAL}/{name}" for name in words)]
 
     def close(self) -> None:
         """Hold no file any longer: a deleted file that is open still fills the disk."""

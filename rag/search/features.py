@@ -9,9 +9,11 @@ from dataclasses import dataclass, fields, replace
 class Features:
     """The parts of a search. All are on by default; at least one of `dense` and `lexical` must be.
 
-    `synonyms` and `spelling` widen the lexical query; `entities` lowers passages about another cancer
-    or drug than the question's; `boilerplate` lowers what is repeated across documents; `copies`
-    collapses exact and near-exact copies; `diversity` limits how many passages one section gives.
+    `synonyms` and `spelling` widen the lexical query. `entities` lowers passages that do not mention
+    the cancer, drug or topic named in the question, `audience` pages written for professionals or about
+    children where the question does not ask for them, `boilerplate` lists of references and what many
+    documents repeat. `copies` folds chunks of the same content into one, `diversity` limits how many
+    passages of one section come before those of others.
     """
 
     dense: bool = True
@@ -19,9 +21,14 @@ class Features:
     synonyms: bool = True
     spelling: bool = True
     entities: bool = True
+    audience: bool = True
     boilerplate: bool = True
     copies: bool = True
     diversity: bool = True
+
+    def __post_init__(self) -> None:
+        if not (self.dense or self.lexical):
+            raise ValueError("a ranking needs the dense or the lexical search")
 
     def without(self, name: str) -> Features:
         """These features with the one of this name off."""

@@ -1,56 +1,165 @@
-"""A question to a ranking of chunks: dense search over the index that the retriever was given."""
+"""A question to a ranking of chunks: a dense and a lexical search, fused, weighed and picked from."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import islice
 
-from rag.encoders.base import Encoder
-from rag.errors import InvalidRequest
-from rag.index.backend import Backend, Hit
+import numpy as np
+import numpy.typing as npt
 
-MAX_QUESTION = 2000
-MAX_TOP_K = 50
-DEFAULT_TOP_K = 5
+from rag.encoders.base import Encoder, Vectors
+from rag.index.backend import Backend
+from rag.index.filters import NO_FILTERS, Filters
+from rag.search.demotion import demotions
+from rag.search.features import Features
+from rag.search.fusion import Fusion, Scores, convex, shares
+from rag.search.question import DEFAULT_TOP_K, Question, QuestionReader, check_request
+from rag.search.ranking import Candidates, RankedHit, Ranking, distinct, pick
+from rag.search.reranker import DEPTH, Reranker
+
+# Each search brings up so many chunks at first; beyond them a fused score changes nothing (docs/quality.md).
+_POOL = 200
 
 
-@dataclass(frozen=True, slots=True)
-class Ranking:
-    """Hits in order, best first, and the milliseconds that finding them took, stage by stage."""
-
-    hits: tuple[Hit, ...]
-    timings_ms: dict[str, float]
-
-
-@dataclass(frozen=True, slots=True)
 class Retriever:
-    """Ranks chunks for a question. Stateless, so one serves all threads."""
+    """Ranks chunks for a question. It keeps nothing of a question, so one serves all threads."""
 
-    backend: Backend
-    encoder: Encoder
+    def __init__(
+        self,
+        backend: Backend,
+        encoder: Encoder,
+        *,
+        features: Features | None = None,
+        fusion: Fusion = convex,
+        reranker: Reranker | None = None,
+    ) -> None:
+        self.backend, self.encoder = backend, encoder
+        self.features = features or Features()
+        self._fusion, self._reranker = fusion, reranker
+        self._reader = QuestionReader(backend, self.features)
 
-    def search(self, question: str, *, top_k: int = DEFAULT_TOP_K) -> Ranking:
-        """Return the `top_k` best chunks for `question`. Raises `InvalidRequest`."""
-        question = question.strip()
-        check_request(question, top_k)
-        started = time.perf_counter()
-        vector = self.encoder.encode_queries([question])[0]
-        encoded = time.perf_counter()
-        hits = self.backend.search(vector, top_k)
-        searched = time.perf_counter()
-        timings = {"encode": (encoded - started) * 1e3, "search": (searched - encoded) * 1e3}
-        return Ranking(tuple(hits), timings)
+    def search(
+        self,
+        question: str,
+        *,
+        top_k: int = DEFAULT_TOP_K,
+        filters: Filters = NO_FILTERS,
+        history: Sequence[str] = (),
+    ) -> Ranking:
+        """Return the `top_k` best chunks for `question` among those that the filters let through.
+
+        `history` are the person's earlier questions, oldest first; they matter only to a question that
+        leans on them. Raises `InvalidRequest`.
+        """
+        check_request(question, top_k, history)
+        clock = _Clock()
+        asked = self._reader.read(question.strip(), history)
+        vector = self.encoder.encode_queries([asked.text])[0] if self.features.dense else None
+        clock.lap("encode")
+        candidates = self._candidates(asked, vector, top_k, filters)
+        clock.lap("search")
+        hits = self._ranked(asked, candidates, filters, max(top_k, DEPTH) if self._reranker else top_k)
+        clock.lap("rank")
+        if self._reranker:
+            hits = self._reranked(asked, hits)[:top_k]
+            clock.lap("rerank")
+        names = tuple(name.text for name in asked.names)
+        return Ranking(tuple(hits), clock.laps, names, asked.corrections)
+
+    def _candidates(
+        self, asked: Question, vector: Vectors | None, top_k: int, filters: Filters
+    ) -> Candidates:
+        """Both searches over; deeper ones where copies leave fewer than `top_k` different chunks."""
+        depth = max(_POOL, 2 * top_k)
+        while True:
+            candidates, exhausted = self._pool(asked, vector, depth, filters)
+            if exhausted or distinct(candidates, self.features) >= top_k:
+                return candidates
+            depth *= 4
+
+    def _pool(
+        self, asked: Question, vector: Vectors | None, depth: int, filters: Filters
+    ) -> tuple[Candidates, bool]:
+        """The best `depth` of each search, and whether there are no more."""
+        near = self.backend.search(vector, depth, filters) if vector is not None else []
+        worded = self.backend.match(asked.terms, depth, filters) if asked.terms else []
+        dense, lexical = dict(near), dict(worded)
+        chunk_ids = list(dict.fromkeys((*dense, *lexical)))
+        only_worded = chunk_ids[len(dense) :]
+        if vector is not None and only_worded:
+            products = self.backend.similarities(vector, only_worded)
+            dense.update(zip(only_worded, products.tolist(), strict=True))
+        candidates = Candidates(
+            chunk_ids=chunk_ids,
+            dense=_column(dense, chunk_ids) if vector is not None else None,
+            lexical=_column(lexical, chunk_ids) if self.features.lexical else None,
+            traits=self.backend.traits(chunk_ids),
+        )
+        return candidates, len(near) < depth and len(worded) < depth
+
+    def _ranked(
+        self, asked: Question, candidates: Candidates, filters: Filters, count: int
+    ) -> list[RankedHit]:
+        missing = self._reader.missing(asked.names, candidates.chunk_ids)
+        scores = self._fused(candidates)
+        scores = scores - demotions(asked.text, candidates.traits, missing, filters, self.features)
+        places = islice(pick(candidates, scores, self.features), count)
+        return [self._hit(asked, candidates, float(scores[at]), missing[:, at], at, filters) for at in places]
+
+    def _fused(self, candidates: Candidates) -> Scores:
+        dense, lexical = candidates.dense, candidates.lexical
+        if dense is not None and lexical is not None:
+            return self._fusion(dense, lexical)
+        if dense is not None:
+            return dense
+        return shares(lexical) if lexical is not None else np.zeros(0, dtype=np.float32)
+
+    def _hit(
+        self,
+        asked: Question,
+        candidates: Candidates,
+        score: float,
+        missing: npt.NDArray[np.bool_],
+        at: int,
+        filters: Filters,
+    ) -> RankedHit:
+        chunk_id = candidates.chunk_ids[at]
+        lexical = candidates.lexical
+        also_in = self.backend.copies(chunk_id, filters) if self.features.copies else ()
+        return RankedHit(
+            chunk_id=chunk_id,
+            score=score,
+            dense=None if candidates.dense is None else float(candidates.dense[at]),
+            lexical=float(lexical[at]) if lexical is not None and lexical[at] else None,
+            also_in=tuple(also_in),
+            missing=tuple(name.text for name, lacks in zip(asked.names, missing, strict=True) if lacks),
+        )
+
+    def _reranked(self, asked: Question, hits: Sequence[RankedHit]) -> list[RankedHit]:
+        if self._reranker is None:
+            return list(hits)
+        stored = self.backend.chunks([hit.chunk_id for hit in hits])
+        scores = self._reranker.scores(asked.text, [one.chunk.embedded_text for one in stored])
+        judged = [replace(hit, score=score) for hit, score in zip(hits, scores, strict=True)]
+        return sorted(judged, key=lambda hit: (-hit.score, hit.chunk_id))
 
 
-def check_request(question: str, top_k: int) -> None:
-    """Raise `InvalidRequest`, naming the field, unless both are within bounds."""
-    if not question.strip():
-        raise InvalidRequest("question", "is empty; ask something")
-    if len(question) > MAX_QUESTION:
-        raise InvalidRequest("question", f"has {len(question):,} characters; the limit is {MAX_QUESTION:,}")
-    try:
-        question.encode()
-    except UnicodeEncodeError:
-        raise InvalidRequest("question", "is not valid Unicode text") from None
-    if not 1 <= top_k <= MAX_TOP_K:
-        raise InvalidRequest("top_k", f"is {top_k}; it must be from 1 to {MAX_TOP_K}")
+def _column(scores: dict[str, float], chunk_ids: Sequence[str]) -> Scores:
+    return np.array([scores.get(chunk_id, 0.0) for chunk_id in chunk_ids], dtype=np.float32)
+
+
+class _Clock:
+    """Takes the milliseconds of one stage after the other."""
+
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, stage: str) -> None:
+        """End a stage."""
+        now = time.perf_counter()
+        self.laps[stage] = (now - self._last) * 1e3
+        self._last = now

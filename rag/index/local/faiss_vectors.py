@@ -76,6 +76,13 @@ class FaissVectors:
         found = rows[0] >= 0
         return rows[0][found], scores[0][found]
 
+    def similarities(self, vector: Vectors, rows: Rows) -> Vectors:
+        """The inner products [n] of `vector` ([dim]) with these rows."""
+        if not len(rows):
+            return np.empty(0, dtype=np.float32)
+        products: Vectors = self._index.reconstruct_batch(rows) @ vector.astype(np.float32)
+        return products
+
 
 def _only(allowed: Mask) -> Any:
     # The stubs describe the C++ constructors, not these.

@@ -11,6 +11,7 @@ from rag.errors import IndexNotFound
 
 CHUNKS = "chunks.sqlite"
 VECTORS = "vectors.faiss"
+LEXICAL = "lexical"
 MANIFEST = "manifest.json"
 
 
@@ -81,9 +82,8 @@ def publish(layout: Layout, workshop: Path, index_id: str) -> Path:
     Every file is on the disk before the one rename that makes the version visible, so a reader
     finds the old version or the new one and never a part of either.
     """
-    for file in workshop.iterdir():
-        _sync(file)
-    _sync(workshop)
+    for path in (*workshop.rglob("*"), workshop):
+        _sync(path)
     folder = layout.version(index_id)
     workshop.rename(folder)
     try:

@@ -2,32 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from rag.corpus.document import Document
 from rag.encoders.base import Vectors
 from rag.errors import ArtefactCorrupt
-from rag.index.backend import Hit, IndexInfo, StoredChunk
-from rag.index.local.faiss_vectors import FaissVectors, Mask
-from rag.index.local.layout import CHUNKS, VECTORS, Layout, rebuild_command
+from rag.index.backend import Hit, IndexInfo, Occurrences, StoredChunk, Term, Traits
+from rag.index.filters import NO_FILTERS, Filters
+from rag.index.local.faiss_vectors import FaissVectors, Mask, Rows, Scores
+from rag.index.local.layout import CHUNKS, LEXICAL, VECTORS, Layout, rebuild_command
+from rag.index.local.lexical import Lexical, stems
 from rag.index.local.manifest import Manifest, check_artefacts, read_manifest
+from rag.index.local.rows import RowTable
 from rag.index.local.store import ChunkStore
 
-# Only these documents are found unless a search asks for others.
-SEARCHED_STATUS = "active"
+_REMEMBERED_PHRASES = 4096
 
 
 class LocalIndex:
     """Implements `Backend` over files. Safe to search from several threads."""
 
-    def __init__(self, manifest: Manifest, store: ChunkStore, vectors: FaissVectors) -> None:
+    def __init__(
+        self, manifest: Manifest, store: ChunkStore, vectors: FaissVectors, lexical: Lexical
+    ) -> None:
         self.manifest = manifest
-        self._store = store
-        self._vectors = vectors
-        self._active = _active_rows(store, len(vectors))
+        self._store, self._vectors, self._lexical = store, vectors, lexical
+        self._table = RowTable(store.ranked_rows(), store.documents())
+        self._mentioning = lru_cache(_REMEMBERED_PHRASES)(self._packed_mentions)
+        self._counted = lru_cache(_REMEMBERED_PHRASES)(self._count)
         self.info = _info(manifest)
 
     @classmethod
@@ -46,27 +53,58 @@ class LocalIndex:
         store = ChunkStore(folder / CHUNKS)
         try:
             vectors = FaissVectors.read(folder / VECTORS)
-            _check_counts(manifest, store.counts(), vectors, folder)
-            return cls(manifest, store, vectors)
+            lexical = Lexical(folder / LEXICAL)
+            found = store.counts() | {"vectors": len(vectors), "words": len(lexical), "dim": vectors.dim}
+            _check_counts(manifest, found, folder)
+            return cls(manifest, store, vectors, lexical)
         except BaseException:
             store.close()
             raise
 
-    def search(self, vector: Vectors, k: int) -> list[Hit]:
+    def search(self, vector: Vectors, k: int, filters: Filters = NO_FILTERS) -> list[Hit]:
         """See `Backend`."""
-        allowed = None if self._active.all() else self._active
-        searchable = int(self._active.sum())
-        fetched = k
-        while True:
-            # Rows that tie with the last one might come before it by id, so fetch past the tie.
-            fetched = min(fetched + 16, searchable)
-            rows, scores = self._vectors.search(vector, fetched, allowed)
-            if fetched == searchable or scores[-1] < scores[min(k, len(scores)) - 1]:
-                break
-            fetched *= 2
-        ids = self._store.chunk_ids(rows.tolist())
-        hits = [Hit(chunk_id, float(score)) for chunk_id, score in zip(ids, scores, strict=True)]
-        return sorted(hits, key=lambda hit: (-hit.score, hit.chunk_id))[:k]
+        allowed = self._table.allowed(filters)
+        return self._best(
+            lambda count: self._vectors.search(vector, count, allowed.rows), k, allowed.searchable
+        )
+
+    def match(self, terms: Sequence[Term], k: int, filters: Filters = NO_FILTERS) -> list[Hit]:
+        """See `Backend`."""
+        allowed = self._table.allowed(filters)
+        return self._best(
+            lambda count: self._lexical.search(terms, count, allowed.documents), k, allowed.searchable
+        )
+
+    def similarities(self, vector: Vectors, chunk_ids: Sequence[str]) -> Vectors:
+        """See `Backend`."""
+        return self._vectors.similarities(vector, self._table.rows(chunk_ids))
+
+    def traits(self, chunk_ids: Sequence[str]) -> Traits:
+        """See `Backend`."""
+        return self._table.traits(self._table.rows(chunk_ids))
+
+    def copies(self, chunk_id: str, filters: Filters = NO_FILTERS) -> list[str]:
+        """See `Backend`."""
+        return self._table.copies(chunk_id, filters)
+
+    def vocabulary(self) -> Mapping[str, int]:
+        """See `Backend`."""
+        return self._lexical.vocabulary
+
+    def stems(self, text: str) -> list[str]:
+        """See `Backend`."""
+        return stems(text)
+
+    def mentions(self, phrase: Sequence[str], chunk_ids: Sequence[str]) -> Mask:
+        """See `Backend`."""
+        rows = self._table.rows(chunk_ids)
+        bits = self._mentioning(tuple(phrase))
+        held: Mask = (bits[rows >> 3] >> (rows & 7) & 1).astype(np.bool_)
+        return held
+
+    def occurrences(self, phrase: Sequence[str]) -> Occurrences:
+        """See `Backend`."""
+        return self._counted(tuple(phrase))
 
     def chunks(self, chunk_ids: Sequence[str]) -> list[StoredChunk]:
         """See `Backend`."""
@@ -80,11 +118,29 @@ class LocalIndex:
         """See `Backend`."""
         self._store.close()
 
+    def _best(self, search: Callable[[int], tuple[Rows, Scores]], k: int, searchable: int) -> list[Hit]:
+        """The first `k` of a search that returns as many rows as it is asked for."""
+        fetched = k
+        while True:
+            # Rows that tie with the last one might come before it by id, so fetch past the tie.
+            fetched = min(fetched + 16, searchable)
+            rows, scores = search(fetched)
+            if len(rows) < fetched or fetched == searchable or scores[-1] < scores[min(k, len(rows)) - 1]:
+                break
+            fetched *= 2
+        ids = self._table.chunk_ids
+        hits = [Hit(ids[row], score) for row, score in zip(rows.tolist(), scores.tolist(), strict=True)]
+        return sorted(hits, key=lambda hit: (-hit.score, hit.chunk_id))[:k]
 
-def _active_rows(store: ChunkStore, count: int) -> Mask:
-    active = np.zeros(count, dtype=np.bool_)
-    active[store.rows_where_status(SEARCHED_STATUS)] = True
-    return active
+    def _packed_mentions(self, phrase: tuple[str, ...]) -> npt.NDArray[np.uint8]:
+        """A bit for each row: a byte for eight of them keeps thousands of phrases in little memory."""
+        mask = np.zeros(len(self._table), dtype=np.bool_)
+        mask[self._lexical.holding(phrase)] = True
+        return np.packbits(mask, bitorder="little")
+
+    def _count(self, phrase: tuple[str, ...]) -> Occurrences:
+        titled = self._lexical.count(phrase, "title")
+        return Occurrences(mentioned=self._lexical.count(phrase, "body"), titled=titled)
 
 
 def _info(manifest: Manifest) -> IndexInfo:
@@ -98,9 +154,9 @@ def _info(manifest: Manifest) -> IndexInfo:
     )
 
 
-def _check_counts(manifest: Manifest, stored: dict[str, int], vectors: FaissVectors, folder: Path) -> None:
-    found = stored | {"vectors": len(vectors), "dim": vectors.dim}
-    expected = manifest.counts | {"vectors": manifest.counts["chunks"], "dim": manifest.encoder["dim"]}
+def _check_counts(manifest: Manifest, found: dict[str, int], folder: Path) -> None:
+    chunks = manifest.counts["chunks"]
+    expected = manifest.counts | {"vectors": chunks, "words": chunks, "dim": manifest.encoder["dim"]}
     if found != expected:
         raise ArtefactCorrupt(
             f"{folder} holds {found}, its manifest says {expected}; {rebuild_command(folder)}"

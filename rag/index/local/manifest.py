@@ -11,7 +11,7 @@ from rag.encoders.source import sha256_of
 from rag.errors import ArtefactCorrupt, SchemaMismatch
 from rag.index.local.layout import CHUNKS, MANIFEST, VECTORS, rebuild_command
 
-SCHEMA = 1
+SCHEMA = 2
 
 # What is read from the manifest's dictionaries.
 _PARTS: dict[str, dict[str, type]] = {
@@ -33,8 +33,8 @@ class Manifest:
     """One version's manifest.
 
     `files` maps each path below the seeds folder to the SHA-256 of its bytes, or to the reason why it
-    was refused; `problems` lists those reasons. `artefacts` maps file names of the version to their
-    SHA-256. `sentinels` holds a vector for each of `SENTINELS`.
+    was refused; `problems` lists those reasons. `artefacts` maps paths below the version's folder to
+    their SHA-256. `sentinels` holds a vector for each of `SENTINELS`.
     """
 
     schema: int

@@ -9,16 +9,21 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from rag.corpus.document import Chunk, Document, Link, Metadata, embedded_text
+from rag.corpus.pipeline import ChunkedDocument
 from rag.errors import ArtefactCorrupt
 from rag.index.backend import StoredChunk
 from rag.index.local.layout import rebuild_command
+from rag.index.local.lexical import LexicalRow
+from rag.index.repetition import repeated_shares
 
 _SCHEMA = """
 CREATE TABLE documents (
@@ -31,7 +36,8 @@ CREATE TABLE chunks (
     row INTEGER PRIMARY KEY, chunk_id TEXT NOT NULL UNIQUE,
     doc INTEGER NOT NULL REFERENCES documents, start INTEGER NOT NULL, end INTEGER NOT NULL,
     markdown TEXT NOT NULL, text TEXT NOT NULL, heading_path TEXT NOT NULL, context TEXT NOT NULL,
-    links TEXT NOT NULL, fragment TEXT NOT NULL);
+    links TEXT NOT NULL, fragment TEXT NOT NULL, sketch BLOB NOT NULL, content_key INTEGER NOT NULL,
+    is_bibliography INTEGER NOT NULL, repeated REAL NOT NULL DEFAULT 0);
 CREATE INDEX chunks_of_document ON chunks (doc);
 """
 
@@ -43,6 +49,17 @@ _METADATA_NAMES = _METADATA.split(", ")
 _CHUNK = "chunk_id, doc_id, start, end, markdown, c.text, heading_path, context, links"
 # SQLite allows some 32,000 variables in a statement; far fewer keep the statements cached.
 _AT_ONCE = 500
+
+
+class RankedRow(NamedTuple):
+    """What a ranking needs of a chunk. `heading_path` is JSON, good only to be compared."""
+
+    chunk_id: str
+    doc: int
+    heading_path: str
+    repeated: float
+    is_bibliography: int
+    content_key: int
 
 
 class ChunkWriter:
@@ -61,15 +78,16 @@ class ChunkWriter:
             self.close()
             raise
 
-    def add(self, document: Document, chunks: Sequence[Chunk], fragments: Sequence[str]) -> None:
+    def add(self, chunked: ChunkedDocument) -> None:
         """Append a document and its chunks."""
+        document = chunked.document
         head = (self.documents, document.doc_id, document.sha256, document.text)
         state = (document.body_start, json.dumps(document.repairs))
         values = (*head, *state, *_metadata_values(document.metadata))
         marks = ", ".join("?" * len(values))
         self._connection.execute(f"INSERT INTO documents VALUES ({marks})", values)
         self._connection.executemany(
-            "INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
             (
                 (
                     self.chunks + place,
@@ -83,15 +101,30 @@ class ChunkWriter:
                     chunk.context,
                     json.dumps([[link.text, link.url] for link in chunk.links], ensure_ascii=False),
                     fragment,
+                    traits.sketch.tobytes(),
+                    traits.content_key,
+                    traits.is_bibliography,
                 )
-                for place, (chunk, fragment) in enumerate(zip(chunks, fragments, strict=True))
+                for place, (chunk, fragment, traits) in enumerate(
+                    zip(chunked.chunks, chunked.fragments, chunked.traits, strict=True)
+                )
             ),
         )
         self.documents += 1
-        self.chunks += len(chunks)
+        self.chunks += len(chunked.chunks)
+
+    def weigh_repetition(self) -> None:
+        """Note of every chunk how much of it stands in many documents, once all are added."""
+        rows = self._connection.execute("SELECT doc, sketch FROM chunks ORDER BY row").fetchall()
+        sketches = [np.frombuffer(sketch, dtype=np.uint32) for _, sketch in rows]
+        shares = repeated_shares(sketches, np.array([doc for doc, _ in rows], dtype=np.int64))
+        self._connection.executemany(
+            "UPDATE chunks SET repeated = ? WHERE row = ?",
+            ((float(shares[row]), int(row)) for row in np.flatnonzero(shares)),
+        )
 
     def commit(self) -> None:
-        """Make what was added readable for `embedded_texts`."""
+        """Make what was added readable for `embedded_texts` and `lexical_rows`."""
         self._connection.commit()
 
     def finish(self) -> None:
@@ -110,6 +143,17 @@ def embedded_texts(path: Path, size: int) -> Generator[list[str], None, None]:
         cursor = connection.execute("SELECT context, text FROM chunks ORDER BY row")
         while rows := cursor.fetchmany(size):
             yield [embedded_text(context, text) for context, text in rows]
+
+
+def lexical_rows(path: Path) -> Generator[LexicalRow, None, None]:
+    """What the lexical index needs of the file at `path`, in the order of rows."""
+    with closing(sqlite3.connect(path)) as connection:
+        for row, doc, context, text, *metadata in connection.execute(
+            f"SELECT row, doc, context, c.text, {_METADATA} FROM chunks c "
+            "JOIN documents USING (doc) ORDER BY row"
+        ):
+            title = _metadata(metadata).short_title
+            yield LexicalRow(row, doc, title, context, embedded_text(context, text))
 
 
 def _metadata_values(metadata: Metadata) -> tuple[Any, ...]:
@@ -153,19 +197,18 @@ class ChunkStore:
             name: int(self._query(f"SELECT count(*) FROM {name}")[0][0]) for name in ("documents", "chunks")
         }
 
-    def rows_where_status(self, status: str) -> list[int]:
-        """The rows of the chunks whose document has this status."""
-        found = self._query("SELECT row FROM chunks c JOIN documents USING (doc) WHERE status = ?", (status,))
-        return [row for (row,) in found]
+    def ranked_rows(self) -> list[RankedRow]:
+        """What is kept in memory of every chunk, in the order of rows."""
+        found = self._query(
+            "SELECT chunk_id, doc, heading_path, repeated, is_bibliography, content_key "
+            "FROM chunks ORDER BY row"
+        )
+        return [RankedRow(*row) for row in found]
 
-    def chunk_ids(self, rows: Iterable[int]) -> list[str]:
-        """The ids of these rows, in this order."""
-        wanted = list(rows)
-        found: dict[int, str] = {}
-        for part in _parts(wanted):
-            marks = ", ".join("?" * len(part))
-            found.update(self._query(f"SELECT row, chunk_id FROM chunks WHERE row IN ({marks})", part))
-        return [found[row] for row in wanted]
+    def documents(self) -> list[tuple[str, Metadata]]:
+        """Every document's id and metadata, in the order of their numbers."""
+        found = self._query(f"SELECT doc_id, {_METADATA} FROM documents ORDER BY doc")
+        return [(doc_id, _metadata(metadata)) for doc_id, *metadata in found]
 
     def chunks(self, chunk_ids: Sequence[str]) -> list[StoredChunk]:
         """The chunks with these ids, in this order. Raises `KeyError`."""

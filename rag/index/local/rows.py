@@ -1,0 +1,126 @@
+"""What the local index keeps in memory of every chunk and document: ids, traits, and which filters let
+which rows through.
+
+Rows and documents count from 0 in the order in which they were written.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from tantivy import Query
+
+from rag.corpus.document import Metadata
+from rag.index.backend import Traits
+from rag.index.filters import LIST_FILTERS, Filters
+from rag.index.local.faiss_vectors import Mask, Rows
+from rag.index.local.lexical import only_documents
+from rag.index.local.store import RankedRow
+
+_REMEMBERED_FILTERS = 64
+
+
+class Allowed(NamedTuple):
+    """What a filter lets through, for each of the two searches; None lets everything through."""
+
+    rows: Mask | None
+    documents: Query | None
+    searchable: int
+
+
+class RowTable:
+    """Columns over rows and documents. Nothing changes after it is made."""
+
+    def __init__(self, rows: Sequence[RankedRow], documents: Sequence[tuple[str, Metadata]]) -> None:
+        self.chunk_ids = [row.chunk_id for row in rows]
+        self._row_of = {chunk_id: number for number, chunk_id in enumerate(self.chunk_ids)}
+        self._doc = np.array([row.doc for row in rows], dtype=np.int64)
+        self._repeated = np.array([row.repeated for row in rows], dtype=np.float32)
+        self._bibliography = np.array([row.is_bibliography for row in rows], dtype=np.bool_)
+        self._contents = np.array([row.content_key for row in rows], dtype=np.int64)
+        self._sections = _numbered([(row.doc, row.heading_path) for row in rows])
+        self._doc_ids = [doc_id for doc_id, _ in documents]
+        self._titles = [metadata.short_title for _, metadata in documents]
+        self._professional = np.array(
+            [metadata.audience == "professional" for _, metadata in documents], dtype=np.bool_
+        )
+        self._values = _values(documents)
+        self._reviewed = np.array(
+            [m.last_reviewed.toordinal() if m.last_reviewed else 0 for _, m in documents], dtype=np.int64
+        )
+        self._copies = _groups(self._contents)
+        self.allowed = lru_cache(_REMEMBERED_FILTERS)(self._allowed)
+
+    def __len__(self) -> int:
+        return len(self.chunk_ids)
+
+    def rows(self, chunk_ids: Sequence[str]) -> Rows:
+        """The rows of these chunks. Raises `KeyError`."""
+        return np.array([self._row_of[chunk_id] for chunk_id in chunk_ids], dtype=np.int64)
+
+    def traits(self, rows: Rows) -> Traits:
+        """The traits of these rows."""
+        docs = self._doc[rows]
+        return Traits(
+            doc_ids=[self._doc_ids[doc] for doc in docs],
+            titles=[self._titles[doc] for doc in docs],
+            professional=self._professional[docs],
+            sections=self._sections[rows],
+            repeated=self._repeated[rows],
+            bibliography=self._bibliography[rows],
+            contents=self._contents[rows],
+        )
+
+    def copies(self, chunk_id: str, filters: Filters) -> list[str]:
+        """The ids of the other allowed documents with the same content."""
+        row = self._row_of[chunk_id]
+        same = self._copies.get(int(self._contents[row]))
+        if same is None:
+            return []
+        allowed = self.allowed(filters).rows
+        docs = {int(self._doc[other]) for other in same if allowed is None or allowed[other]}
+        return sorted(self._doc_ids[doc] for doc in docs - {int(self._doc[row])})
+
+    def _allowed(self, filters: Filters) -> Allowed:
+        """What these filters let through; the answer is remembered."""
+        documents = np.ones(len(self._doc_ids), dtype=np.bool_)
+        for name in LIST_FILTERS:
+            if wanted := getattr(filters, name):
+                meets = np.zeros_like(documents)
+                for value in wanted:
+                    meets[self._values[name].get(value.casefold(), [])] = True
+                documents &= meets
+        if filters.last_reviewed_after:
+            documents &= self._reviewed > filters.last_reviewed_after.toordinal()
+        rows = documents[self._doc]
+        if rows.all():
+            return Allowed(None, None, len(rows))
+        return Allowed(rows, only_documents(documents), int(rows.sum()))
+
+
+def _values(documents: Sequence[tuple[str, Metadata]]) -> dict[str, dict[str, list[int]]]:
+    """For each filter the documents that have a value."""
+    found: dict[str, dict[str, list[int]]] = {name: defaultdict(list) for name in LIST_FILTERS}
+    for doc, (doc_id, metadata) in enumerate(documents):
+        for name in LIST_FILTERS:
+            value = doc_id if name == "doc_id" else getattr(metadata, name)
+            for one in (value,) if isinstance(value, str) else value or ():
+                found[name][one.casefold()].append(doc)
+    return found
+
+
+def _numbered(keys: Sequence[tuple[int, str]]) -> npt.NDArray[np.int64]:
+    numbers: dict[tuple[int, str], int] = {}
+    return np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.int64)
+
+
+def _groups(keys: npt.NDArray[np.int64]) -> dict[int, Rows]:
+    """The rows of every key that stands in more than one."""
+    order = np.argsort(keys, kind="stable").astype(np.int64)
+    values, starts, counts = np.unique(keys[order], return_index=True, return_counts=True)
+    return {int(values[at]): order[starts[at] : starts[at] + counts[at]] for at in np.flatnonzero(counts > 1)}

@@ -1,0 +1,39 @@
+"""What documents repeat of each other: the share of a text that stands in many of them.
+
+A publisher's standing text ("About this page") is recognised by that, in any language.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+# A shingle is boilerplate when so large a part of the documents has it, and so many at the least.
+_SHARE = 0.08
+_FEWEST = 5
+
+
+def repeated_shares(
+    sketches: Sequence[npt.NDArray[np.uint32]], documents: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float32]:
+    """For each chunk the share, 0 to 1, of its shingles that many documents have.
+
+    `sketches[i]` are the shingles of chunk `i`, `documents[i]` the number of its document. Returns [n].
+    """
+    lengths = np.array([len(sketch) for sketch in sketches], dtype=np.int64)
+    shares = np.zeros(len(sketches), dtype=np.float32)
+    if not lengths.sum():
+        return shares
+    chunk = np.repeat(np.arange(len(sketches)), lengths)
+    shingles, number = np.unique(np.concatenate(list(sketches)), return_inverse=True)
+    # Each shingle counts once a document, however often the document says it.
+    pairs = np.unique(number.astype(np.int64) * (int(documents.max()) + 1) + documents[chunk])
+    counts = np.bincount(pairs // (int(documents.max()) + 1), minlength=len(shingles))
+    many = counts >= max(_FEWEST, math.ceil(_SHARE * len(np.unique(documents))))
+    repeated = np.bincount(chunk, weights=many[number], minlength=len(sketches))
+    filled = lengths > 0
+    shares[filled] = repeated[filled] / lengths[filled]
+    return shares

@@ -1,0 +1,56 @@
+"""A question to the terms of a lexical query: its own words, the ones set right, what the pages call them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rag.index.backend import Term
+from rag.search.lay_terms import LayTerms, words_of
+from rag.search.spelling import Speller
+from rag.search.words import FUNCTION_WORDS, content_words
+
+# Against 1 for a word of the question (measured: docs/quality.md).
+_SYNONYM_WEIGHT = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class Expanded:
+    """The terms to search by; `words` are the question's in order, with `corrections` made in them."""
+
+    terms: tuple[Term, ...]
+    words: tuple[str, ...]
+    corrections: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Expander:
+    """Widens questions; without a speller or lay terms it leaves that part out."""
+
+    speller: Speller | None
+    lay_terms: LayTerms | None
+
+    def expand(self, question: str) -> Expanded:
+        """Return the terms for `question`, its own words first."""
+        own = content_words(question)
+        corrections = self._corrections(own)
+        words = tuple(corrections.get(word, word) for word in words_of(question))
+        terms = [Term(word) for word in (*own, *corrections.values())]
+        if self.lay_terms:
+            for phrase in self.lay_terms.expand(words):
+                terms.extend(_synonyms(phrase))
+        return Expanded(tuple(terms), words, corrections)
+
+    def _corrections(self, words: Sequence[str]) -> dict[str, str]:
+        if self.speller is None:
+            return {}
+        known = self.lay_terms.expansions if self.lay_terms else {}
+        found = {word: self.speller.correct(word) for word in words if (word,) not in known}
+        return {word: meant for word, meant in found.items() if meant}
+
+
+def _synonyms(phrase: str) -> list[Term]:
+    """The words of a phrase share its weight, so that a long name does not drown the question."""
+    words = [word for word in words_of(phrase) if word not in FUNCTION_WORDS]
+    return [Term(word, _SYNONYM_WEIGHT / math.sqrt(len(words))) for word in words]

@@ -1,0 +1,32 @@
+"""Follow-up questions: "what about its side effects?" takes the name it leaves out from an earlier turn.
+
+Nothing is guessed: without history, or when the question stands on its own, it is searched as it is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+from rag.search.names import Name
+
+# A word that stands for something said before.
+_POINTS_BACK = re.compile(
+    r"\b(it|its|it's|that|this|these|those|they|them|their|theirs|(the|my|his|her) "
+    r"(drug|medicine|medication|treatment|cancer|disease|test|scan|surgery|procedure|pill|tumou?r))\b",
+    re.IGNORECASE,
+)
+_GOES_ON = re.compile(r"\s*(and|but|or|so|also|then|what about|how about|what if)\b", re.IGNORECASE)
+
+
+def leans_on_history(question: str, own_names: Sequence[Name]) -> bool:
+    """Whether a question can only be understood with what was said before it."""
+    return bool(_POINTS_BACK.search(question)) or (not own_names and bool(_GOES_ON.match(question)))
+
+
+def names_before(history: Sequence[str], find: Callable[[str], Sequence[Name]]) -> Sequence[Name]:
+    """The names of the latest earlier turn (oldest first) that has any."""
+    for turn in reversed(history):
+        if names := find(turn):
+            return names
+    return ()

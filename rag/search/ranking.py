@@ -1,0 +1,88 @@
+"""A ranking, and how its hits are picked from scored candidates: copies folded, no section too often."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from rag.index.backend import Traits
+from rag.search.features import Features
+from rag.search.fusion import Scores
+
+# So many passages of one section come before those of others; the rest follow behind.
+MAX_PER_SECTION = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RankedHit:
+    """A chunk in a ranking. `score` orders and means nothing else.
+
+    `dense` is its inner product with the question and `lexical` its BM25 score, None where that search
+    did not take part or found no word. `also_in` are other documents with the same content, `missing`
+    the names in the question that the chunk does not mention.
+    """
+
+    chunk_id: str
+    score: float
+    dense: float | None = None
+    lexical: float | None = None
+    also_in: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """Hits in order, best first, and the milliseconds that finding them took, stage by stage.
+
+    `names` are the cancers, drugs and topics by name that the question was read to be about, those of
+    an earlier turn included; `corrections` maps its misspelled words to the stems searched instead.
+    """
+
+    hits: tuple[RankedHit, ...]
+    timings_ms: dict[str, float]
+    names: tuple[str, ...] = ()
+    corrections: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidates:
+    """What the searches brought up, as parallel columns [n]; `lexical` is 0 where no word was found."""
+
+    chunk_ids: Sequence[str]
+    dense: Scores | None
+    lexical: Scores | None
+    traits: Traits
+
+    def ordered(self, scores: Scores) -> list[int]:
+        """The places of the candidates by (−score, chunk_id)."""
+        return sorted(range(len(self.chunk_ids)), key=lambda at: (-scores[at], self.chunk_ids[at]))
+
+
+def pick(candidates: Candidates, scores: Scores, features: Features) -> Iterator[int]:
+    """Yield the places of the candidates in the order of the ranking.
+
+    Of chunks with the same content only the first comes; what a section has too many of comes last.
+    """
+    seen: set[int] = set()
+    sections: Counter[int] = Counter()
+    surplus: list[int] = []
+    contents, section_of = candidates.traits.contents.tolist(), candidates.traits.sections.tolist()
+    for at in candidates.ordered(scores):
+        if features.copies and contents[at] in seen:
+            continue
+        seen.add(contents[at])
+        sections[section_of[at]] += 1
+        if features.diversity and sections[section_of[at]] > MAX_PER_SECTION:
+            surplus.append(at)
+        else:
+            yield at
+    yield from surplus
+
+
+def distinct(candidates: Candidates, features: Features) -> int:
+    """How many hits `pick` yields."""
+    contents = candidates.traits.contents
+    return len(np.unique(contents)) if features.copies else len(contents)
