@@ -43,6 +43,9 @@ class Settings(BaseSettings):
     max_file_bytes: int = Field(10_000_000, ge=1, description="Larger files are refused.")
     strict: bool = Field(default=False, description="Publish nothing when a file cannot be read.")
     top_k: int = Field(5, ge=1, le=50, description="Passages in an answer.")
+    reranker: str | None = Field(
+        None, min_length=1, description="Cross-encoder that orders the best passages anew, by name or path."
+    )
     host: str = Field("127.0.0.1", description="Address to serve on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to serve on; 0 takes a free one.")
     threads: int | None = Field(None, ge=1, description="Cores for the encoder; all of them by default.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import textwrap
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.text import Text
@@ -13,6 +14,7 @@ from rag.answer.answer import Answer, Passage
 from rag.index.plan import BuildReport
 
 _SHOWN_PROBLEMS = 50
+_SHOWN_COPIES = 3
 _WIDTH = 100
 # Escape sequences in a document must not reach the terminal: they can move, hide or forge text.
 _VISIBLE = {code: 0x2400 + code for code in range(32) if chr(code) not in "\n\t"}
@@ -67,10 +69,19 @@ def _tell_passage(passage: Passage, console: Console) -> None:
         f"audience: {citation.audience}",
     ]
     _line(console, "    " + " | ".join(facts))
+    if passage.missing:
+        _line(console, f"    does not mention: {', '.join(passage.missing)}")
+    if passage.also_in:
+        _line(console, f"    also in: {_shortened(passage.also_in)}")
     if citation.deep_link:
         _line(console, f"    {citation.deep_link}")
     _line(console, f"    {passage.chunk_id}")
     _line(console, "")
+
+
+def _shortened(doc_ids: Sequence[str]) -> str:
+    more = len(doc_ids) - _SHOWN_COPIES
+    return ", ".join(doc_ids[:_SHOWN_COPIES]) + (f" and {more} more" if more > 0 else "")
 
 
 def tell_json(json: str) -> None:

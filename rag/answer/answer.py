@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,12 @@ from typing import Any
 from rag.answer.citation import Citation, cite
 from rag.corpus.document import Link
 from rag.index.backend import Backend, IndexInfo, StoredChunk
+from rag.index.filters import NO_FILTERS, Filters
 from rag.index.opening import open_index
-from rag.search.retriever import DEFAULT_TOP_K, Retriever
+from rag.search.question import DEFAULT_TOP_K
+from rag.search.ranking import RankedHit
+from rag.search.reranker import CrossEncoderReranker
+from rag.search.retriever import Retriever
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +33,8 @@ class Location:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Passage:
     """A chunk in an answer. `rank` counts from 1; `score` only orders. `metadata` holds the document's
-    own keys that Citewell does not know.
+    own keys that Citewell does not know. `also_in` are the other documents with the same content,
+    `missing` the names in the question (a cancer, a drug) that the passage does not mention.
     """
 
     rank: int
@@ -40,12 +46,16 @@ class Passage:
     links: tuple[Link, ...]
     citation: Citation
     location: Location
+    also_in: tuple[str, ...]
+    missing: tuple[str, ...]
     metadata: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What `/ask` answers. `timings_ms` has the stages `encode`, `search`, `cite` and their `total`."""
+    """What `/ask` answers. `timings_ms` has the stages `encode`, `search`, `rank`, `cite` and their `total`
+    (and `rerank` where a reranker is at work).
+    """
 
     request_id: str
     passages: tuple[Passage, ...]
@@ -60,24 +70,39 @@ class Answerer:
         self._retriever = retriever
 
     @classmethod
-    def open(cls, root: Path | str, **options: Any) -> Answerer:
-        """Open the current version of the index folder `root` (options as for `open_index`)."""
+    def open(cls, root: Path | str, *, reranker: str | None = None, **options: Any) -> Answerer:
+        """Open the current version of the index folder `root` (options as for `open_index`).
+
+        `reranker` names a cross-encoder that orders the best hits anew. Raises `EncoderNotFound` or
+        `EncoderUnusable` for one that cannot be loaded.
+        """
+        judge = CrossEncoderReranker(reranker) if reranker else None
         opened = open_index(root, **options)
-        return cls(Retriever(opened.backend, opened.encoder))
+        return cls(Retriever(opened.backend, opened.encoder, reranker=judge))
 
     @property
     def backend(self) -> Backend:
         """The index that answers."""
         return self._retriever.backend
 
-    def ask(self, question: str, *, top_k: int = DEFAULT_TOP_K) -> Answer:
-        """Answer `question` with at most `top_k` passages. Raises `InvalidRequest`."""
+    def ask(
+        self,
+        question: str,
+        *,
+        top_k: int = DEFAULT_TOP_K,
+        filters: Filters = NO_FILTERS,
+        history: Sequence[str] = (),
+    ) -> Answer:
+        """Answer `question` with at most `top_k` passages of the documents that `filters` let through.
+
+        `history` are the person's earlier questions, oldest first. Raises `InvalidRequest`.
+        """
         started = time.perf_counter()
-        ranking = self._retriever.search(question, top_k=top_k)
+        ranking = self._retriever.search(question, top_k=top_k, filters=filters, history=history)
         cited = time.perf_counter()
         stored = self.backend.chunks([hit.chunk_id for hit in ranking.hits])
         passages = tuple(
-            _passage(rank, hit.score, chunk)
+            _passage(rank, hit, chunk)
             for rank, (hit, chunk) in enumerate(zip(ranking.hits, stored, strict=True), start=1)
         )
         finished = time.perf_counter()
@@ -94,11 +119,11 @@ class Answerer:
         )
 
 
-def _passage(rank: int, score: float, stored: StoredChunk) -> Passage:
+def _passage(rank: int, hit: RankedHit, stored: StoredChunk) -> Passage:
     chunk = stored.chunk
     return Passage(
         rank=rank,
-        score=score,
+        score=hit.score,
         chunk_id=chunk.chunk_id,
         text=chunk.text,
         markdown=chunk.markdown,
@@ -106,5 +131,7 @@ def _passage(rank: int, score: float, stored: StoredChunk) -> Passage:
         links=chunk.links,
         citation=cite(stored, rank=rank),
         location=Location(chunk.doc_id, chunk.start, chunk.end, stored.sha256),
+        also_in=hit.also_in,
+        missing=hit.missing,
         metadata=dict(stored.metadata.extra),
     )

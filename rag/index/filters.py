@@ -5,7 +5,7 @@ A document must meet every condition that is set, and a condition is met by any 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from datetime import date
 from difflib import get_close_matches
@@ -57,6 +57,23 @@ FILTER_NAMES = tuple(field.name for field in fields(Filters))
 DATE_FILTER = "last_reviewed_after"
 LIST_FILTERS = tuple(name for name in FILTER_NAMES if name != DATE_FILTER)
 NO_FILTERS = Filters()
+
+
+def read_assignments(given: Iterable[str]) -> Filters:
+    """Filters from texts such as 'cancer_types=lung', of which one name may have several.
+
+    Raises `InvalidRequest`.
+    """
+    values: dict[str, Any] = {}
+    for text in given:
+        name, sign, value = text.partition("=")
+        if not sign:
+            raise InvalidRequest("filter", f"'{text:.80}' must look like cancer_types=lung")
+        if name == DATE_FILTER:
+            values[name] = value
+        else:
+            values.setdefault(name, []).append(value)
+    return Filters.parse(values)
 
 
 def _unknown(name: str) -> str:

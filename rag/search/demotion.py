@@ -18,8 +18,8 @@ from rag.search.features import Features
 
 _BIBLIOGRAPHY = 0.08
 _BOILERPLATE = 0.025
-_OTHER_AUDIENCE = 0.04
-_MISSING_NAMES = 0.03
+_OTHER_AUDIENCE = 0.05
+_MISSING_NAMES = 0.08
 
 Amounts = npt.NDArray[np.float32]
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields, replace
 class Features:
     """The parts of a search. All are on by default; at least one of `dense` and `lexical` must be.
 
+    `convex` fuses the two by a convex combination of scores; without it, by reciprocal ranks.
     `synonyms` and `spelling` widen the lexical query. `entities` lowers passages that do not mention
     the cancer, drug or topic named in the question, `audience` pages written for professionals or about
     children where the question does not ask for them, `boilerplate` lists of references and what many
@@ -18,6 +19,7 @@ class Features:
 
     dense: bool = True
     lexical: bool = True
+    convex: bool = True
     synonyms: bool = True
     spelling: bool = True
     entities: bool = True

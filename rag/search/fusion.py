@@ -1,15 +1,15 @@
-"""Two rankings made one. Which way is better was measured on the development questions (docs/quality.md)."""
+"""Two rankings made one. Which way is better was measured on the development questions (docs/quality.md).
+
+Both ways take inner products [n] and BM25 scores [n] (0 where no word matches) of the same chunks and
+give scores [n].
+"""
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 
 Scores = npt.NDArray[np.float32]
-# Takes inner products [n] and BM25 scores [n] (0 where no word matches) of the same chunks, gives scores [n].
-Fusion = Callable[[Scores, Scores], Scores]
 
 DENSE_WEIGHT = 5 / 6
 # The constant of Cormack, Clarke and Büttcher (SIGIR 2009), and the weight of the dense list.

@@ -15,7 +15,7 @@ from rag.index.backend import Backend
 from rag.index.filters import NO_FILTERS, Filters
 from rag.search.demotion import demotions
 from rag.search.features import Features
-from rag.search.fusion import Fusion, Scores, convex, shares
+from rag.search.fusion import Scores, convex, reciprocal_rank, shares
 from rag.search.question import DEFAULT_TOP_K, Question, QuestionReader, check_request
 from rag.search.ranking import Candidates, RankedHit, Ranking, distinct, pick
 from rag.search.reranker import DEPTH, Reranker
@@ -33,12 +33,12 @@ class Retriever:
         encoder: Encoder,
         *,
         features: Features | None = None,
-        fusion: Fusion = convex,
         reranker: Reranker | None = None,
     ) -> None:
         self.backend, self.encoder = backend, encoder
         self.features = features or Features()
-        self._fusion, self._reranker = fusion, reranker
+        self._fuse = convex if self.features.convex else reciprocal_rank
+        self._reranker = reranker
         self._reader = QuestionReader(backend, self.features)
 
     def search(
@@ -112,7 +112,7 @@ class Retriever:
     def _fused(self, candidates: Candidates) -> Scores:
         dense, lexical = candidates.dense, candidates.lexical
         if dense is not None and lexical is not None:
-            return self._fusion(dense, lexical)
+            return self._fuse(dense, lexical)
         if dense is not None:
             return dense
         return shares(lexical) if lexical is not None else np.zeros(0, dtype=np.float32)

@@ -8,7 +8,7 @@ from fastapi import FastAPI
 
 from rag.answer.answer import Answerer
 from rag.serve.problems import install_problem_handlers
-from rag.serve.wire import PROBLEM_TYPE, AskRequest, AskResponse, Problem, to_response
+from rag.serve.wire import PROBLEM_TYPE, AskRequest, AskResponse, Problem, filters_of, history_of, to_response
 
 _DESCRIPTION = "Answers a patient's question with the passages that answer it, each one cited exactly."
 
@@ -21,7 +21,13 @@ def create_app(answerer: Answerer) -> FastAPI:
     @app.post("/ask", summary="Ask a question", responses=_problems(400, 422, 500))
     def ask(request: AskRequest) -> AskResponse:
         """Return the passages that answer the question, best first, each with its citation."""
-        return to_response(answerer.ask(request.question, top_k=request.top_k))
+        answer = answerer.ask(
+            request.question,
+            top_k=request.top_k,
+            filters=filters_of(request),
+            history=history_of(request),
+        )
+        return to_response(answer)
 
     @app.get("/health/live", summary="Is the process alive?")
     def live() -> dict[str, str]:

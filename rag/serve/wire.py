@@ -6,26 +6,73 @@ Names are a contract: fields may be added, none renamed.
 from __future__ import annotations
 
 from datetime import date
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from rag.answer.answer import Answer
-from rag.search.retriever import DEFAULT_TOP_K, MAX_QUESTION, MAX_TOP_K
+from rag.index.filters import MAX_VALUE_LENGTH, MAX_VALUES, Filters
+from rag.search.question import DEFAULT_TOP_K, MAX_HISTORY, MAX_QUESTION, MAX_TOP_K
 
 PROBLEM_TYPE = "application/problem+json"
+# Longer than a question: an assistant's turn may be a whole answer, of which nothing is read.
+MAX_TURN = 20_000
 
 
-class AskRequest(BaseModel):
-    """A patient's question."""
+_Texts = Annotated[
+    list[Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_VALUE_LENGTH)]],
+    Field(max_length=MAX_VALUES),
+]
 
+
+class _Given(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class FiltersModel(_Given):
+    """Conditions on documents: all that are given must be met, each by any one of its values.
+
+    Values are compared without regard to case.
+    """
+
+    cancer_types: _Texts = []
+    audience: _Texts = Field(default=[], description="`patient` or `professional`.")
+    language: _Texts = []
+    source: _Texts = []
+    source_type: _Texts = []
+    license: _Texts = []
+    status: _Texts = Field(
+        default=[], description="Only `active` documents are searched unless this is given."
+    )
+    tags: _Texts = []
+    doc_id: _Texts = []
+    last_reviewed_after: date | None = Field(
+        default=None, description="Leaves out documents reviewed on that day, earlier, or at no known date."
+    )
+
+
+class TurnModel(_Given):
+    """An earlier turn of the conversation."""
+
+    role: Literal["user", "assistant"] = "user"
+    content: Annotated[str, StringConstraints(max_length=MAX_TURN)]
+
+
+class AskRequest(_Given):
+    """A patient's question."""
 
     question: Annotated[
         str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_QUESTION)
     ] = Field(description="The question as it was asked.")
     top_k: int = Field(
         DEFAULT_TOP_K, ge=1, le=MAX_TOP_K, strict=True, description="How many passages to return."
+    )
+    filters: FiltersModel = Field(FiltersModel(), description="Which documents may answer.")
+    history: list[TurnModel] = Field(
+        [],
+        max_length=MAX_HISTORY,
+        description="Earlier turns, oldest first. A question such as 'what about its side effects?' takes "
+        "the cancer or drug that it leaves out from the user's turns.",
     )
 
 
@@ -84,6 +131,10 @@ class PassageModel(_FromRecord):
     links: list[LinkModel]
     citation: CitationModel
     location: LocationModel
+    also_in: list[str] = Field(description="Other documents that hold the same content.")
+    missing: list[str] = Field(
+        description="Cancers and drugs that the question names and this passage does not mention."
+    )
     metadata: dict[str, Any] = Field(description="Front-matter keys that Citewell does not know.")
 
 
@@ -120,6 +171,16 @@ class Problem(BaseModel):
     detail: str
     request_id: str
     errors: list[FieldProblem] = Field(default_factory=list)
+
+
+def filters_of(request: AskRequest) -> Filters:
+    """The filters of a request. Raises `InvalidRequest`."""
+    return Filters.parse(request.filters.model_dump())
+
+
+def history_of(request: AskRequest) -> list[str]:
+    """What the person asked before, oldest first; of a very long turn only its beginning."""
+    return [turn.content[:MAX_QUESTION] for turn in request.history if turn.role == "user"]
 
 
 def to_response(answer: Answer) -> AskResponse:
