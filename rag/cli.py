@@ -1,7 +1,7 @@
-"""The command line: `rag index`, `rag ask`, `rag show`, `rag serve`.
+"""The command line: `rag index`, `rag ask`, `rag show`, `rag serve`, `rag evaluate`.
 
 Options win over RAG_* variables, which win over rag.yaml. Exit status: 0 done, 1 done in part
-(some files could not be read), 2 not done; the reason is on standard error.
+(some files could not be read, a floor was not reached), 2 not done; the reason is on standard error.
 """
 
 from __future__ import annotations
@@ -11,13 +11,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from rag import errors
 from rag.config import Settings, load_settings
+
+if TYPE_CHECKING:
+    from rag.evaluate.command import Outcome
 
 PARTLY_DONE = 1
 NOT_DONE = 2
@@ -121,15 +124,36 @@ def ask(
     question: Annotated[str, typer.Argument(help="The question, in quotation marks.")],
     index_folder: IndexOption = None,
     top_k: Annotated[int | None, typer.Option(help="How many passages, 1 to 50.  [default: 5]")] = None,
+    filters: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--filter",
+            metavar="NAME=VALUE",
+            help="Only documents with this value, for example cancer_types=lung; again for more.",
+        ),
+    ] = None,
+    history: Annotated[
+        list[str] | None,
+        typer.Option(help="An earlier question that this one leans on; again for more, oldest first."),
+    ] = None,
+    reranker: Annotated[
+        str | None, typer.Option(help="Cross-encoder that orders the best passages anew, by name or path.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print what POST /ask returns.")] = False,
 ) -> None:
-    """Print the passages that answer a question, best first, each with its citation."""
-    with _errors_told():
-        settings = load_settings(index=index_folder, top_k=top_k)
-        from rag.answer.answer import Answerer
+    """Print the passages that answer a question, best first, each with its citation.
 
-        answerer = Answerer.open(settings.index, threads=settings.threads)
-        answer = answerer.ask(question, top_k=settings.top_k)
+    Filters: cancer_types, audience, language, source, source_type, license, status, tags, doc_id,
+    last_reviewed_after (a date). Without status=..., only active documents are searched.
+    """
+    with _errors_told():
+        settings = load_settings(index=index_folder, top_k=top_k, reranker=reranker)
+        from rag.answer.answer import Answerer
+        from rag.index.filters import read_assignments
+
+        chosen = read_assignments(filters or ())
+        answerer = Answerer.open(settings.index, threads=settings.threads, reranker=settings.reranker)
+        answer = answerer.ask(question, top_k=settings.top_k, filters=chosen, history=history or ())
         if as_json:
             from rag.reporting import tell_json
             from rag.serve.wire import to_response
@@ -180,7 +204,7 @@ def serve(
         from rag.serve.server import address_of, listen, run
 
         with listen(settings.host, settings.port) as listener:
-            answerer = Answerer.open(settings.index, threads=settings.threads)
+            answerer = Answerer.open(settings.index, threads=settings.threads, reranker=settings.reranker)
             info = answerer.backend.info
             typer.echo(
                 f"Serving the index {info.index_id} at {address_of(listener)}: {info.chunks:,} chunks of "
@@ -188,6 +212,90 @@ def serve(
                 err=True,
             )
             run(create_app(answerer), listener)
+
+
+@app.command()
+def evaluate(
+    questions: Annotated[
+        Path, typer.Argument(help="Judged questions: a file of JSON lines, or a BEIR folder.")
+    ],
+    index_folder: IndexOption = None,
+    filters: Annotated[
+        list[str] | None,
+        typer.Option("--filter", metavar="NAME=VALUE", help="Search only such documents, as for 'rag ask'."),
+    ] = None,
+    reranker: Annotated[
+        str | None, typer.Option(help="Cross-encoder that orders the best passages anew, by name or path.")
+    ] = None,
+    measures: Annotated[
+        str | None,
+        typer.Option(help="Parted by commas.  [default: nDCG@10,RR@10,Success@1,Success@5,P@5,R@10,AP]"),
+    ] = None,
+    floor: Annotated[
+        list[str] | None, typer.Option(help="As nDCG@10=.70: exit status 1 below it. Can be repeated.")
+    ] = None,
+    per_question: Annotated[bool, typer.Option("--per-question", help="Print a row a question.")] = False,
+    misses: Annotated[int, typer.Option(min=0, help="Print the worst questions, this many, to be read.")] = 0,
+    ablation: Annotated[
+        bool, typer.Option("--ablation", help="Measure again with each part of the search left out.")
+    ] = False,
+    compare: Annotated[
+        Path | None, typer.Option(help="What --json or --run-out gave earlier for the same questions.")
+    ] = None,
+    run_out: Annotated[Path | None, typer.Option(help="Write the judged ranking as a TREC run.")] = None,
+    split: Annotated[str | None, typer.Option(help="Qrels of a BEIR folder.  [default: test]")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, also for --compare.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
+) -> None:
+    """Measure how well and how fast an index answers judged questions.
+
+    A line of the file is {"query_id": "q1", "question": "...", "relevant": [{"doc_id": "...", "start":
+    120, "end": 480, "relevance": 2, "text": "..."}]}; an empty list says that nothing answers. A passage
+    earns the relevance of a text of its document when they share half of the shorter one's runs of five
+    words; each text is earned once. Means are over the questions that have an answer.
+
+    Measures are nDCG, RR and AP, also with a cutoff (nDCG@10), and Success@5, P@5, R@10, Judged@10.
+    --compare tells whether a difference is more than luck; only --floor changes the exit status.
+    """
+    with _errors_told():
+        settings = load_settings(index=index_folder, reranker=reranker)
+        from rag.evaluate.command import Request, carry_out
+        from rag.evaluate.options import parse_floors, parse_measures
+        from rag.evaluate.watching import shown_questions
+        from rag.index.filters import read_assignments
+
+        request = Request(
+            questions=questions,
+            split=split,
+            measures=parse_measures(measures),
+            floors=parse_floors(floor or ()),
+            per_question=per_question,
+            misses=misses,
+            ablation=ablation,
+            baseline=compare,
+            run_out=run_out,
+            filters=read_assignments(filters or ()),
+            reranker=settings.reranker,
+        )
+        with shown_questions(Console(stderr=True)) as watch:
+            outcome = carry_out(request, settings.index, threads=settings.threads, watch=watch)
+        _tell_outcome(outcome, as_json=as_json, markdown=markdown)
+    if outcome.below:
+        raise typer.Exit(PARTLY_DONE)
+
+
+def _tell_outcome(outcome: Outcome, *, as_json: bool, markdown: bool) -> None:
+    import json
+
+    from rag.reporting import printable, tell_json
+
+    if as_json:
+        tell_json(json.dumps(outcome.value, ensure_ascii=False, indent=1))
+    else:
+        shown = [table.markdown() if markdown else table.text() for table in outcome.tables]
+        typer.echo(printable("\n\n".join(shown)))
+    for line in outcome.below:
+        typer.echo(f"rag: {line}", err=True)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from rag.corpus.chunker import DEFAULT_MAX_TOKENS
 from rag.corpus.reader import MAX_FILE_BYTES
 from rag.errors import SettingsError
 from rag.index.plan import BuildOptions
-from rag.search.retriever import DEFAULT_TOP_K, MAX_TOP_K
+from rag.search.question import DEFAULT_TOP_K, MAX_TOP_K
 
 # For every setting, three values that differ from its default and from each other.
 VALUES: Mapping[str, tuple[Any, Any, Any]] = {

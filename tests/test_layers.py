@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 MODULES = sorted((ROOT / "rag").rglob("*.py"))
 
-ORDER = ("corpus", "encoders", "index", "search", "answer", "serve")
+ORDER = ("corpus", "encoders", "index", "search", "answer", "evaluate", "serve")
 FOR_ANYONE = ("errors", "config")
 # The command line stands at the right end; the public surface names things of every station.
 RIGHT_END = ("cli", "progress", "reporting", "__main__")
@@ -99,6 +99,16 @@ def test_only_the_command_line_reads_the_configuration_file_for_others() -> None
         if any(station(name) == "config" for name in imports(path.read_text("utf-8"), module_name(path)))
     }
     assert readers <= {*RIGHT_END, SURFACE}
+
+
+def test_nothing_but_the_command_line_and_the_public_surface_imports_the_evaluation() -> None:
+    """What answers patients must not need what measures it."""
+    users = {
+        station(module_name(path))
+        for path in MODULES
+        if any(station(name) == "evaluate" for name in imports(path.read_text("utf-8"), module_name(path)))
+    }
+    assert users - {"evaluate"} <= {*RIGHT_END, SURFACE}
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,8 @@ from rag.encoders.base import Vectors
 from rag.errors import InvalidRequest
 from rag.index.builder import build_index
 from rag.index.opening import open_index
-from rag.search.retriever import DEFAULT_TOP_K, MAX_QUESTION, MAX_TOP_K, Retriever
+from rag.search.question import DEFAULT_TOP_K, MAX_QUESTION, MAX_TOP_K
+from rag.search.retriever import Retriever
 
 # Bodies in words of the encoder: each number of a word is what its axis counts.
 BODIES = {

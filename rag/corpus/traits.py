@@ -15,6 +15,8 @@ from dataclasses import dataclass
 _SMALL_WORDS = frozenset(("a", "an", "the", "and", "of", "to", "in", "is", "are", "was", "were", "be"))
 
 _WORD = re.compile(r"[^\W_]+")
+# '1.5', '1-5' and '1/5' are other numbers, and '<5' is another one than '>5'.
+_CONTENT = re.compile(r"\d+(?:[.,:/–−-]\d+)+|[^\W_]+|[<>≤≥±%]")
 _SHINGLE = 5
 # One shingle in four is kept; which ones depends on the shingle only, so samples can be compared.
 _KEPT_OF = 4
@@ -39,8 +41,10 @@ class TextTraits:
 
 def text_traits(text: str) -> TextTraits:
     """The traits of a chunk's plain text."""
-    words = _WORD.findall(text.casefold())
-    return TextTraits(_sketch(words), _content_key(words), _is_bibliography(text, len(words)))
+    folded = text.casefold()
+    words = _WORD.findall(folded)
+    key = _content_key(_CONTENT.findall(folded))
+    return TextTraits(_sketch(words), key, _is_bibliography(text, len(words)))
 
 
 def _sketch(words: list[str]) -> array[int]:

@@ -78,7 +78,7 @@ def read_assignments(given: Iterable[str]) -> Filters:
 
 def _unknown(name: str) -> str:
     near = get_close_matches(name, FILTER_NAMES, n=1)
-    hint = f"; did you mean '{near[0]}'?" if near else ""
+    hint = f"; did you mean '{near[0]}'?" if near else "."
     return f"is no filter{hint} The filters are {', '.join(FILTER_NAMES)}"
 
 

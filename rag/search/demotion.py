@@ -18,8 +18,8 @@ from rag.search.features import Features
 
 _BIBLIOGRAPHY = 0.08
 _BOILERPLATE = 0.025
-_OTHER_AUDIENCE = 0.05
-_MISSING_NAMES = 0.08
+_OTHER_AUDIENCE = 0.06
+_MISSING_NAMES = 0.06
 
 Amounts = npt.NDArray[np.float32]
 

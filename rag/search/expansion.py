@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rag.index.backend import Term
 from rag.search.lay_terms import LayTerms, words_of
@@ -12,7 +12,7 @@ from rag.search.spelling import Speller
 from rag.search.words import FUNCTION_WORDS, content_words
 
 # Against 1 for a word of the question (measured: docs/quality.md).
-_SYNONYM_WEIGHT = 0.8
+_SYNONYM_WEIGHT = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,13 @@ class Expander:
 
     speller: Speller | None
     lay_terms: LayTerms | None
+    _lay_words: frozenset[str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # Whatever word the lay terms know was meant as it stands, and is a part of what they match.
+        entries = self.lay_terms.expansions.items() if self.lay_terms else ()
+        known = {word for key, phrases in entries for text in (key, *map(words_of, phrases)) for word in text}
+        object.__setattr__(self, "_lay_words", frozenset(known))
 
     def expand(self, question: str) -> Expanded:
         """Return the terms for `question`, its own words first."""
@@ -45,8 +52,7 @@ class Expander:
     def _corrections(self, words: Sequence[str]) -> dict[str, str]:
         if self.speller is None:
             return {}
-        known = self.lay_terms.expansions if self.lay_terms else {}
-        found = {word: self.speller.correct(word) for word in words if (word,) not in known}
+        found = {word: self.speller.correct(word) for word in words if word not in self._lay_words}
         return {word: meant for word, meant in found.items() if meant}
 
 

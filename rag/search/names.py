@@ -6,7 +6,7 @@ mostly in chunks of pages that are titled with it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,12 +15,15 @@ import numpy.typing as npt
 from rag.index.backend import Backend
 from rag.search.lay_terms import LayTerms
 from rag.search.words import FUNCTION_WORDS
+from rag.search.words import words as words_in
 
 _LONGEST = 4
 # Of the chunks that mention a name, so many stand under a title that holds it.
 _TITLED_SHARE = 0.15
-# What so large a part of all chunks mention ("cancer", "treatment") names nothing.
+# What so large a part of all chunks mention ("cancer", "treatment") names nothing by itself.
 _TOO_COMMON = 0.2
+# Nor does a word of which a million words of everyday English have so many ("now", "feel", "test").
+_EVERYDAY = 45.0
 
 Stems = tuple[str, ...]
 
@@ -36,8 +39,9 @@ class Name:
 class Names:
     """Finds names in questions and in chunks of one index. Safe to use from several threads."""
 
-    def __init__(self, backend: Backend, lay_terms: LayTerms | None) -> None:
-        self._backend = backend
+    def __init__(self, backend: Backend, lay_terms: LayTerms | None, usage: Mapping[str, float]) -> None:
+        """`usage` has the uses of everyday words in a million."""
+        self._backend, self._usage = backend, usage
         self._lay_terms = lay_terms
         self._chunks = backend.info.chunks
 
@@ -79,19 +83,39 @@ class Names:
         """The forms of a run of words when one of them is a name: itself and what lay terms make of it."""
         if run[0] in FUNCTION_WORDS or run[-1] in FUNCTION_WORDS:
             return ()
-        phrases = [" ".join(run)]
+        if len(run) == 1 and self._is_everyday(run[0]):
+            return ()
+        phrases = [run]
         if self._lay_terms:
-            phrases += self._lay_terms.expansions.get(run, ())
-        forms = tuple(dict.fromkeys(tuple(self._backend.stems(phrase)) for phrase in phrases))
-        return forms if any(self._is_name(form) for form in forms) else ()
+            phrases += [tuple(words_in(phrase)) for phrase in self._lay_terms.expansions.get(run, ())]
+        if not any(self._is_name(phrase) for phrase in phrases):
+            return ()
+        return tuple(dict.fromkeys(self._stems(phrase) for phrase in phrases))
 
-    def _is_name(self, form: Stems) -> bool:
-        if not form or not any(len(stem) > 2 and stem.isalpha() for stem in form):
+    def _is_name(self, phrase: tuple[str, ...]) -> bool:
+        if not any(len(word) > 2 and word.isalpha() for word in phrase):
             return False
-        if self._is_common(form[:1]) or self._is_common(form[-1:]):
+        if len(phrase) == 1 and (phrase[0] == "non" or self._is_everyday(phrase[0])):
             return False
-        count = self._backend.occurrences(form)
-        return count.titled > 0 and count.titled >= _TITLED_SHARE * count.mentioned
+        if self._is_common(phrase[0]):
+            return False
+        if not self._is_common(phrase[-1]):
+            return self._is_titled(phrase)
+        # "breast cancer" is "breast", so that "cancer of the breast" counts; "skin cancer" is itself.
+        shorter = any(self._is_name(phrase[:length]) for length in range(1, len(phrase)))
+        return not shorter and self._is_titled(phrase, elsewhere=True)
 
-    def _is_common(self, form: Stems) -> bool:
-        return self._backend.occurrences(form).mentioned > _TOO_COMMON * self._chunks
+    def _is_everyday(self, word: str) -> bool:
+        return self._usage.get(word, 0.0) > _EVERYDAY
+
+    def _is_titled(self, phrase: tuple[str, ...], *, elsewhere: bool = False) -> bool:
+        """Whether titles hold it often enough and, if asked, chunks under other titles hold it too."""
+        count = self._backend.occurrences(self._stems(phrase))
+        often = count.titled > 0 and count.titled >= _TITLED_SHARE * count.mentioned
+        return often and not (elsewhere and count.titled == count.mentioned)
+
+    def _is_common(self, word: str) -> bool:
+        return self._backend.occurrences(self._stems((word,))).mentioned > _TOO_COMMON * self._chunks
+
+    def _stems(self, phrase: tuple[str, ...]) -> Stems:
+        return tuple(self._backend.stems(" ".join(phrase)))

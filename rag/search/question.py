@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from rag.errors import InvalidRequest
 from rag.index.backend import Backend, Term
+from rag.search.english import english_words
 from rag.search.expansion import Expander
 from rag.search.features import Features
 from rag.search.followup import leans_on_history, names_before
@@ -39,9 +40,11 @@ class QuestionReader:
     def __init__(self, backend: Backend, features: Features) -> None:
         self._features = features
         lay_terms = load_lay_terms() if features.synonyms else None
-        speller = Speller(backend.vocabulary(), backend.stems) if features.spelling else None
+        speller = None
+        if features.spelling:
+            speller = Speller(backend.vocabulary(), backend.stems, english_words())
         self._expander = Expander(speller, lay_terms)
-        self._names = Names(backend, lay_terms)
+        self._names = Names(backend, lay_terms, english_words())
 
     def read(self, question: str, history: Sequence[str] = ()) -> Question:
         """Understand a question, with the names of an earlier turn where it leans on one."""

@@ -38,7 +38,7 @@ class Ranking:
     """Hits in order, best first, and the milliseconds that finding them took, stage by stage.
 
     `names` are the cancers, drugs and topics by name that the question was read to be about, those of
-    an earlier turn included; `corrections` maps its misspelled words to the stems searched instead.
+    an earlier turn included; `corrections` maps its misspelled words to the words searched besides.
     """
 
     hits: tuple[RankedHit, ...]

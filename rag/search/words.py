@@ -10,12 +10,12 @@ _WORD = re.compile(r"[^\W_]+")
 # ("don't", "I've") are among them.
 _FUNCTION_WORDS = """
 a about after all also am an and any anyone anything are as at be because been before being but by can could
-d did didn do does doesn doing don for from get gets getting give given gives go goes going got had has have
-having he her here hers him his how i if im in into is isn it its just know let like ll m make makes may me
-might mine my need no not of off on once one only or other our ours out over please re s said same say
-says she should so some someone something still such t take tell than that the their them then there these
-they thing things this those to too up us use ve very want was wasn way we well were what when where whether
-which while who whom whose why will with without won would wouldn yes you your yours
+d did didn do does doesn doing don during for from get gets getting give given gives go goes going got had
+has have having he her here hers him his how i if im in into is isn it its just know let like ll m make
+makes may me might mine my need no not of off on once one only or other our ours out over please re s said
+same say says she should so some someone something still such t take tell than that the their them then
+there these they thing things this those to too up us use ve very want was wasn way we well were what when
+where whether which while who whom whose why will with without won would wouldn yes you your yours
 """
 FUNCTION_WORDS = frozenset(_FUNCTION_WORDS.split())
 

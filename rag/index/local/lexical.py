@@ -7,7 +7,8 @@ weight, by its `headings` alone, the title among them. Row `i` of the store has 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -26,6 +27,7 @@ from rag.index.local.layout import rebuild_command
 _HEADINGS_WEIGHT = 0.2
 _HEAP_BYTES = 128_000_000
 _LONGEST_WORD = 40
+_PROBE_BYTES = 1 << 20
 # The library's own files for writers; they come and go and are no part of what was built.
 _BOOKKEEPING = (".managed.json", ".tantivy-meta.lock", ".tantivy-writer.lock")
 
@@ -71,11 +73,12 @@ class LexicalWriter:
     def __init__(self, folder: Path) -> None:
         folder.mkdir()
         self._folder = folder
-        # One thread: rows keep their order, and the reading processes keep their cores.
-        self._writer = tantivy.Index(_SCHEMA, path=str(folder)).writer(_HEAP_BYTES, 1)
+        with _writing(folder):
+            # One thread: rows keep their order, and the reading processes keep their cores.
+            self._writer = tantivy.Index(_SCHEMA, path=str(folder)).writer(_HEAP_BYTES, 1)
 
     def add(self, rows: Iterable[LexicalRow]) -> None:
-        """Append rows in their order."""
+        """Append rows in their order. Raises `OSError`."""
         for row, doc, title, headings, body in rows:
             entry = tantivy.Document()
             entry.add_unsigned("row", row)
@@ -83,17 +86,29 @@ class LexicalWriter:
             entry.add_text("title", title)
             entry.add_text("headings", headings)
             entry.add_text("body", body)
-            self._writer.add_document(entry)
+            with _writing(self._folder):
+                self._writer.add_document(entry)
 
     def finish(self) -> None:
         """Write everything out. Raises `OSError`."""
-        try:
+        with _writing(self._folder):
             self._writer.commit()
             self._writer.wait_merging_threads()
-        except ValueError as error:
-            raise OSError(str(error)) from error
         for file in self._folder.iterdir():
             file.chmod(0o644)
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """What the library says of a disk that is full, as the error that it is."""
+    try:
+        yield
+    except ValueError as error:
+        # Its threads die without naming the reason; the same disk names it to whoever writes again.
+        probe = folder / "probe"
+        probe.write_bytes(bytes(_PROBE_BYTES))
+        probe.unlink()
+        raise OSError(str(error)) from error
 
 
 def artefacts(folder: Path) -> list[str]:

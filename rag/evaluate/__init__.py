@@ -1,0 +1,1 @@
+"""Whether a retriever finds what it should: judged questions, runs, measures, comparisons, ablations."""
