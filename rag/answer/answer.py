@@ -53,8 +53,8 @@ class Passage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What `/ask` answers. `timings_ms` has the stages `encode`, `search`, `rank`, `cite` and their `total`
-    (and `rerank` where a reranker is at work).
+    """What `/ask` answers. `timings_ms` has the stages `read`, `encode`, `search`, `rank`, `cite` and their
+    `total` (and `rerank` where a reranker is at work).
     """
 
     request_id: str

@@ -18,7 +18,9 @@ _ABOUT_CHILDREN = re.compile(
 _ASKS_ABOUT_A_CHILD = re.compile(
     r"\b(child\w*|kid(s|dos?|do)?|sons?|daughters?|bab(y|ies)|toddlers?|newborns?|infants?|p(a)?ediatric\w*|"
     r"adolescen\w*|teen\w*|boys?|girls?|grand(child\w*|kids?|sons?|daughters?)|niece|nephew|"
-    r"(month|year)s?[- ]old|y/?o|little (one|brother|sister))\b",
+    r"months?[- ]old|little (one|brother|sister))\b|"
+    # An age in years, from twenty on only that of a grown-up.
+    r"(?<![2-9]\d)[- ]years?[- ]old\b|(?<![2-9]\d)(?<![2-9]\d )(?<![^\W\d])y/?o\b",
     re.IGNORECASE,
 )
 

@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 from rag.index.backend import Term
 from rag.search.lay_terms import LayTerms, words_of
 from rag.search.spelling import Speller
-from rag.search.words import FUNCTION_WORDS, content_words
+from rag.search.words import FUNCTION_WORDS, content_words, words
 
 # Against 1 for a word of the question (measured: docs/quality.md).
 _SYNONYM_WEIGHT = 0.9
+# Only so many words are looked at for slips: in a text of garbage each would be compared with thousands.
+_MOST_CHECKED = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,21 +44,23 @@ class Expander:
         """Return the terms for `question`, its own words first."""
         own = content_words(question)
         corrections = self._corrections(own)
-        words = tuple(corrections.get(word, word) for word in words_of(question))
+        asked = tuple(corrections.get(word, word) for word in words(question))
         terms = [Term(word) for word in (*own, *corrections.values())]
         if self.lay_terms:
-            for phrase in self.lay_terms.expand(words):
+            lay = [corrections.get(word, word) for word in words_of(question)]
+            for phrase in self.lay_terms.expand(lay):
                 terms.extend(_synonyms(phrase))
-        return Expanded(tuple(terms), words, corrections)
+        return Expanded(tuple(terms), asked, corrections)
 
-    def _corrections(self, words: Sequence[str]) -> dict[str, str]:
+    def _corrections(self, own: Sequence[str]) -> dict[str, str]:
         if self.speller is None:
             return {}
-        found = {word: self.speller.correct(word) for word in words if word not in self._lay_words}
+        checked = [word for word in own[:_MOST_CHECKED] if word not in self._lay_words]
+        found = {word: self.speller.correct(word) for word in checked}
         return {word: meant for word, meant in found.items() if meant}
 
 
 def _synonyms(phrase: str) -> list[Term]:
     """The words of a phrase share its weight, so that a long name does not drown the question."""
-    words = [word for word in words_of(phrase) if word not in FUNCTION_WORDS]
-    return [Term(word, _SYNONYM_WEIGHT / math.sqrt(len(words))) for word in words]
+    telling = [word for word in words(phrase) if word not in FUNCTION_WORDS]
+    return [Term(word, _SYNONYM_WEIGHT / math.sqrt(len(telling))) for word in telling]

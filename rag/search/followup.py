@@ -10,10 +10,13 @@ from collections.abc import Callable, Sequence
 
 from rag.search.names import Name
 
-# A word that stands for something said before.
+# A word that stands for something said before. "That" does so behind these words; behind others it goes
+# on ("drugs that treat pain", "I heard that").
 _POINTS_BACK = re.compile(
-    r"\b(it|its|it's|that|this|these|those|they|them|their|theirs|(the|my|his|her) "
-    r"(drug|medicine|medication|treatment|cancer|disease|test|scan|surgery|procedure|pill|tumou?r))\b",
+    r"\b(it|its|it's|this|these|those|they|them|their|theirs|(the|my|his|her) "
+    r"(drug|medicine|medication|treatment|cancer|disease|test|scan|surgery|procedure|pill|tumou?r)|"
+    r"(about|after|before|by|can|could|did|do|does|during|for|from|have|if|is|like|of|on|should|take|to|was|"
+    r"what|why|will|with|would) that)\b",
     re.IGNORECASE,
 )
 _GOES_ON = re.compile(r"\s*(and|but|or|so|also|then|what about|how about|what if)\b", re.IGNORECASE)

@@ -61,23 +61,22 @@ class Names:
         absent = np.ones((len(names), len(chunk_ids)), dtype=np.bool_)
         for row, name in enumerate(names):
             for form in name.forms:
-                absent[row] &= ~self._holds(form, chunk_ids)
+                absent[row] &= ~self._backend.mentions(form, chunk_ids)
         return absent
-
-    def _holds(self, form: Stems, chunk_ids: Sequence[str]) -> npt.NDArray[np.bool_]:
-        """Whether chunks mention `form` itself: "non-small cell" is another thing than "small cell"."""
-        held = self._backend.mentions(form, chunk_ids)
-        if form[0] == "non" or not held.any():
-            return held
-        return held & ~self._backend.mentions(("non", *form), chunk_ids)
 
     def _at(self, words: Sequence[str], at: int) -> tuple[Name | None, int]:
         """The longest name that begins here, and how many words it takes (1 where there is none)."""
         for length in range(min(_LONGEST, len(words) - at), 0, -1):
             run = tuple(words[at : at + length])
             if forms := self._forms(run):
-                return Name(" ".join(run), forms), length
+                return Name(" ".join(self._shown(word) for word in run), forms), length
         return None, 1
+
+    def _shown(self, word: str) -> str:
+        """A word as a person writes it: "nonsmall" is joined for the search only."""
+        rest = word.removeprefix("non")
+        known = rest != word and self._backend.occurrences(self._stems((rest,))).mentioned > 0
+        return f"non-{rest}" if known else word
 
     def _forms(self, run: tuple[str, ...]) -> tuple[Stems, ...]:
         """The forms of a run of words when one of them is a name: itself and what lay terms make of it."""
@@ -95,7 +94,10 @@ class Names:
     def _is_name(self, phrase: tuple[str, ...]) -> bool:
         if not any(len(word) > 2 and word.isalpha() for word in phrase):
             return False
-        if len(phrase) == 1 and (phrase[0] == "non" or self._is_everyday(phrase[0])):
+        # The index leaves out words of absurd length; they have no stem.
+        if len(self._stems(phrase)) < len(phrase):
+            return False
+        if len(phrase) == 1 and self._is_everyday(phrase[0]):
             return False
         if self._is_common(phrase[0]):
             return False

@@ -8,12 +8,14 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from rag.errors import EncoderNotFound, EncoderUnusable
 
 # How many hits are read again. A cross-encoder takes some milliseconds for each.
 DEPTH = 30
+_JUDGES = ("ForSequenceClassification", "ForCausalLM")
+_MENDED = "set RAG_RERANKER to the folder or hub name of a cross-encoder"
 
 
 class Reranker(Protocol):
@@ -28,22 +30,10 @@ class CrossEncoderReranker:
 
     def __init__(self, name: str) -> None:
         """Load it. Raises `EncoderNotFound` or `EncoderUnusable`."""
-        from sentence_transformers import CrossEncoder
-
         looks_like_a_path = os.sep in name and not Path(name).exists() and name.startswith((".", os.sep))
         if looks_like_a_path:
-            raise EncoderNotFound(
-                f"there is no reranker in {name}; set RAG_RERANKER to a folder or a hub name"
-            )
-        try:
-            self._model = CrossEncoder(name, device="cpu")
-        except OSError as error:
-            reason = str(error).strip().splitlines()[0]
-            raise EncoderNotFound(
-                f"no reranker '{name}' can be loaded ({reason}); set RAG_RERANKER to a folder or a hub name"
-            ) from error
-        except Exception as error:
-            raise EncoderUnusable(f"the reranker '{name}' cannot be loaded: {error}") from error
+            raise EncoderNotFound(f"there is no reranker in {name}; {_MENDED}")
+        self._model = _load(name)
         self.name = name
 
     def scores(self, question: str, texts: Sequence[str]) -> Sequence[float]:
@@ -52,3 +42,28 @@ class CrossEncoderReranker:
             return []
         pairs = [(question, text) for text in texts]
         return [float(score) for score in self._model.predict(pairs, show_progress_bar=False)]
+
+
+def _load(name: str) -> Any:
+    """The model, once it is known to give a pair one score that it has learned."""
+    from sentence_transformers import CrossEncoder
+    from transformers.utils import logging
+
+    # The library's own bars and notes would stand between ours.
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    try:
+        model = CrossEncoder(name, device="cpu")
+    except OSError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise EncoderNotFound(f"no reranker '{name}' can be loaded ({reason}); {_MENDED}") from error
+    except Exception as error:  # the library raises whatever its layers raise
+        raise EncoderUnusable(f"the reranker '{name}' cannot be loaded: {error}; {_MENDED}") from error
+    if model.num_labels != 1:
+        raise EncoderUnusable(f"'{name}' gives a pair {model.num_labels} scores instead of one; {_MENDED}")
+    # For any other kind of model the library makes up a head, whose scores would be chance.
+    kinds = model.config.architectures or ()
+    if not any(kind.endswith(_JUDGES) for kind in kinds):
+        found = ", ".join(kinds) or "of no kind"
+        raise EncoderUnusable(f"'{name}' is {found}, which was never taught to judge pairs; {_MENDED}")
+    return model

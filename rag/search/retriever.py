@@ -57,6 +57,7 @@ class Retriever:
         check_request(question, top_k, history)
         clock = _Clock()
         asked = self._reader.read(question.strip(), history)
+        clock.lap("read")
         vector = self.encoder.encode_queries([asked.text])[0] if self.features.dense else None
         clock.lap("encode")
         candidates = self._candidates(asked, vector, top_k, filters)

@@ -57,7 +57,7 @@ class Speller:
             limit=None,
         )
         near = sorted((slip, known[0] != stem[0], -self._known[known], known) for known, slip, _ in found)
-        return next((word for *_, known in near if (word := self._word_of(known))), None)
+        return next((meant for *_, known in near if (meant := self._word_of(known))), None)
 
     def _word_of(self, stem: str) -> str | None:
         """A word with this stem. A search stems its words, and "diseas" would come out as "disea"."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from rag.index.words import joined
+
 _WORD = re.compile(r"[^\W_]+")
 
 # Words that say how a question is put and not what it is about. Letters that an apostrophe cuts off
@@ -22,7 +24,7 @@ FUNCTION_WORDS = frozenset(_FUNCTION_WORDS.split())
 
 def words(text: str) -> list[str]:
     """Runs of letters and digits in lower case, as the lexical index cuts them."""
-    return _WORD.findall(text.lower())
+    return _WORD.findall(joined(text).lower())
 
 
 def content_words(text: str) -> list[str]:

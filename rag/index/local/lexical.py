@@ -22,6 +22,7 @@ from rag.errors import ArtefactCorrupt
 from rag.index.backend import Term
 from rag.index.local.faiss_vectors import Rows, Scores
 from rag.index.local.layout import rebuild_command
+from rag.index.words import joined
 
 # A word of the headings says what the whole passage is about (measured: docs/quality.md).
 _HEADINGS_WEIGHT = 0.2
@@ -54,7 +55,7 @@ _STEMS = (
 
 def stems(text: str) -> list[str]:
     """The stems of a text's words, as the index has them."""
-    return list(_STEMS.analyze(text))
+    return list(_STEMS.analyze(joined(text)))
 
 
 class LexicalRow(NamedTuple):
@@ -83,9 +84,9 @@ class LexicalWriter:
             entry = tantivy.Document()
             entry.add_unsigned("row", row)
             entry.add_unsigned("doc", doc)
-            entry.add_text("title", title)
-            entry.add_text("headings", headings)
-            entry.add_text("body", body)
+            entry.add_text("title", joined(title))
+            entry.add_text("headings", joined(headings))
+            entry.add_text("body", joined(body))
             with _writing(self._folder):
                 self._writer.add_document(entry)
 
