@@ -18,10 +18,13 @@ from keyword_encoder import WORDS, KeywordEncoder, count_words
 from rag.corpus.pipeline import chunk_files
 from rag.corpus.reader import find_files
 from rag.encoders.base import Encoder, Vectors
-from rag.errors import CitewellError, EmptyCorpus, IndexNotWritable, UnreadableDocument
+from rag.errors import CitewellError, EmptyCorpus, IndexNotWritable, SchemaMismatch, UnreadableDocument
+from rag.index.backend import Occurrences, Term
 from rag.index.builder import Stage, build_index
 from rag.index.local.layout import Layout
+from rag.index.local.lexical import LexicalRow, LexicalWriter
 from rag.index.local.local_index import LocalIndex
+from rag.index.local.manifest import SCHEMA
 from rag.index.plan import BuildOptions, BuildReport
 
 STRICT = BuildOptions(strict=True)
@@ -61,6 +64,16 @@ def _search(root: Path, question: str, k: int = 10) -> list[str]:
         index.close()
 
 
+def _match(root: Path, *words: str, k: int = 10) -> list[str]:
+    """The chunks that the published index finds by words, best first, their numbers left out."""
+    index = LocalIndex.open(root)
+    try:
+        hits = index.match([Term(word) for word in words], k)
+        return [hit.chunk_id.rpartition("-")[0] for hit in hits]
+    finally:
+        index.close()
+
+
 def _versions(layout: Layout) -> set[str]:
     """Everything in versions/, hidden folders too."""
     return {entry.name for entry in layout.versions.iterdir()} if layout.versions.exists() else set()
@@ -90,7 +103,42 @@ def test_a_built_index_finds_what_was_written(build: Build, layout: Layout, writ
     assert _search(layout.root, "nausea") == ["nausea"]
 
 
-def test_a_version_holds_three_files_and_current_names_it(
+def test_what_is_written_is_found_by_its_words_headings_and_title(
+    build: Build, layout: Layout, write_seed: WriteSeed
+) -> None:
+    write_seed("chemo/fever", "Call about chills.\n\n## Mouth sores\n\nRinse often.", title="Chemo fever")
+    write_seed("nausea", "Vomited twice?")
+    build()
+    assert _match(layout.root, "chill") == ["chemo/fever#top"]
+    assert _match(layout.root, "sore") == ["chemo/fever#mouth-sores"]
+    assert sorted(_match(layout.root, "fever")) == ["chemo/fever#mouth-sores", "chemo/fever#top"]
+    assert _match(layout.root, "vomiting") == ["nausea#top"]
+    assert _match(layout.root, "https", "example", "org", "status") == []
+    index = LocalIndex.open(layout.root)
+    assert index.occurrences(["fever"]) == Occurrences(mentioned=2, titled=2)
+    index.close()
+
+
+def test_standing_text_is_weighed_over_the_whole_build(
+    build: Build, layout: Layout, write_seed: WriteSeed
+) -> None:
+    standing = " ".join(f"standing{at}" for at in range(60))
+    for doc in range(6):
+        own = " ".join(f"own{doc}x{at}" for at in range(60))
+        write_seed(f"d{doc}", f"{own}\n\n## About this page\n\n{standing}")
+    build()
+    index = LocalIndex.open(layout.root)
+    ids = [hit.chunk_id for hit in index.search(KeywordEncoder().encode_queries(["x"])[0], 50)]
+    repeated = dict(zip(ids, index.traits(ids).repeated.tolist(), strict=True))
+    index.close()
+    assert len(ids) == 12
+    assert {chunk_id.split("-")[0].partition("#")[2]: share for chunk_id, share in repeated.items()} == {
+        "top": 0.0,
+        "about": 1.0,
+    }
+
+
+def test_a_version_holds_its_parts_and_current_names_it(
     build: Build, layout: Layout, write_seed: WriteSeed
 ) -> None:
     write_seed("a", "Fever.")
@@ -99,19 +147,28 @@ def test_a_version_holds_three_files_and_current_names_it(
         "manifest.json",
         "chunks.sqlite",
         "vectors.faiss",
+        "lexical",
     }
     assert layout.current.read_text(encoding="utf-8") == report.manifest.index_id + "\n"
     assert report.folder == layout.root / "versions" / report.manifest.index_id
     assert {entry.name for entry in layout.root.iterdir()} == {"versions", "current"}
-    LocalIndex.open(layout.root).close()
-    assert len(list(report.folder.iterdir())) == 3, "reading leaves no journal behind"
+
+
+def test_reading_leaves_nothing_behind(build: Build, layout: Layout, write_seed: WriteSeed) -> None:
+    write_seed("a", "Fever.")
+    folder = build().folder
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert _search(layout.root, "fever") == ["a"]
+    assert _match(layout.root, "fever") == ["a#top"]
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
 def test_others_may_read_a_published_version(build: Build, write_seed: WriteSeed) -> None:
     write_seed("a", "Fever.")
     folder = build().folder
-    assert folder.stat().st_mode & 0o555 == 0o555
-    assert all(file.stat().st_mode & 0o444 == 0o444 for file in folder.iterdir())
+    for path in (folder, *folder.rglob("*")):
+        readable = 0o555 if path.is_dir() else 0o444
+        assert path.stat().st_mode & readable == readable, path
 
 
 def test_files_that_cannot_be_read_are_reported_and_the_others_go_on(
@@ -289,7 +346,7 @@ def test_another_encoder_is_built_even_when_its_vectors_have_the_same_width(
     assert not build().unchanged
 
 
-@pytest.mark.parametrize("name", ["manifest.json", "chunks.sqlite", "vectors.faiss"])
+@pytest.mark.parametrize("name", ["manifest.json", "chunks.sqlite", "vectors.faiss", "lexical/meta.json"])
 def test_a_damaged_version_is_built_anew_although_nothing_changed(
     build: Build, layout: Layout, write_seed: WriteSeed, name: str
 ) -> None:
@@ -298,6 +355,21 @@ def test_a_damaged_version_is_built_anew_although_nothing_changed(
     damaged.write_bytes(damaged.read_bytes()[:-2])
     assert not build().unchanged
     assert _search(layout.root, "fever") == ["a"]
+    assert _match(layout.root, "fever") == ["a#top"]
+
+
+def test_a_version_of_an_older_schema_is_built_anew_although_nothing_changed(
+    build: Build, layout: Layout, write_seed: WriteSeed
+) -> None:
+    write_seed("a", "Fever.")
+    old = build().folder
+    manifest = (old / "manifest.json").read_text(encoding="utf-8")
+    older = manifest.replace(f'"schema": {SCHEMA}', f'"schema": {SCHEMA - 1}')
+    (old / "manifest.json").write_text(older, encoding="utf-8")
+    with pytest.raises(SchemaMismatch):
+        LocalIndex.open(layout.root)
+    assert not build().unchanged
+    assert _match(layout.root, "fever") == ["a#top"]
 
 
 def test_a_missing_folder_is_named(build: Build, layout: Layout, seeds: Path) -> None:
@@ -447,6 +519,7 @@ def test_a_read_only_folder_keeps_its_version(
         build()
     assert layout.current_id() == before
     assert _search(layout.root, "fever") == ["a"]
+    assert _match(layout.root, "fever") == ["a#top"]
 
 
 def test_an_unchanged_index_on_a_read_only_disk_is_no_error(
@@ -481,7 +554,18 @@ def test_wherever_the_disk_runs_full_the_old_version_stays(
     assert free > 10 * os.statvfs(disk.folder).f_bsize, "several files ran out of room"
     assert published
     assert set(_search(layout.root, "fever", 50)) == {"a", "b"}
+    assert len(_match(layout.root, "page", k=50)) == 30
     assert layout.current_id() == published.manifest.index_id != before
+
+
+@pytest.mark.parametrize("pages", [0, 1, 3])
+def test_words_that_do_not_fit_on_the_disk_are_an_error_that_says_so(disk: Disk, pages: int) -> None:
+    """The library writes in threads of its own, which do not say why they died."""
+    writer = LexicalWriter(disk.folder / "lexical")
+    disk.leave_free(pages * os.statvfs(disk.folder).f_bsize)
+    with pytest.raises(OSError, match="No space left"):  # noqa: PT012 - at which step is the library's choice
+        writer.add(LexicalRow(row, row, "", "", f"word{row} " * 50) for row in range(3000))
+        writer.finish()
 
 
 def test_progress_only_grows_and_ends_at_the_total(

@@ -7,7 +7,10 @@ import os
 import re
 import shutil
 import sqlite3
-from collections.abc import Callable
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +29,13 @@ from rag.errors import (
     IndexNotFound,
     SchemaMismatch,
 )
+from rag.index.backend import Occurrences, Term
 from rag.index.builder import build_index
+from rag.index.local.layout import CHUNKS, LEXICAL, VECTORS
+from rag.index.local.lexical import LexicalWriter, artefacts
 from rag.index.local.manifest import SCHEMA
-from rag.index.opening import open_index
+from rag.index.local.store import lexical_rows
+from rag.index.opening import OpenIndex, open_index
 
 
 @pytest.fixture
@@ -73,6 +80,66 @@ def test_an_index_opens_with_the_encoder_that_made_it(root: Path, version: Path)
     hits = opened.backend.search(opened.encoder.encode_queries(["fever"])[0], 10)
     assert [hit.chunk_id.partition("#")[0] for hit in hits] == ["fever", "fever", "nausea"]
     opened.backend.close()
+
+
+def test_words_are_found_as_soon_as_an_index_is_open(root: Path) -> None:
+    opened = open_index(root, encoder=KeywordEncoder())
+    assert _words(opened) == {"fever": ["fever", "fever"], "nauseas": ["nausea"], "sleep": []}
+    opened.backend.close()
+
+
+def _words(opened: OpenIndex) -> dict[str, list[str]]:
+    """The documents that are found by a word each."""
+    backend = opened.backend
+    return {
+        word: [hit.chunk_id.partition("#")[0] for hit in backend.match([Term(word)], 9)]
+        for word in ("fever", "nauseas", "sleep")
+    }
+
+
+@pytest.fixture
+def read_only(version: Path) -> Iterator[Path]:
+    """The version where nothing can be written in it, as an image or a read-only volume has it."""
+    with ExitStack() as cleanup:
+        if os.geteuid():
+            for folder in (version, version / LEXICAL):
+                folder.chmod(0o555)
+                cleanup.callback(folder.chmod, 0o755)
+        else:
+            # Root writes wherever the file system lets it, so only a mount stops it.
+            _mount(version, "--bind", str(version))
+            cleanup.callback(subprocess.run, ["umount", "--lazy", str(version)], check=True)
+            _mount(version, "-o", "remount,ro,bind")
+        yield version
+
+
+def _mount(folder: Path, *options: str) -> None:
+    mount = ["mount", *options, str(folder)]
+    if shutil.which("mount") is None or subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("root can write here, and may not mount a folder read-only")
+
+
+def test_a_version_opens_where_nothing_can_be_written(
+    root: Path, read_only: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By way of a temporary folder, which is gone before the first question."""
+    beside = tmp_path / "beside"
+    beside.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(beside))
+    for folder in (read_only, read_only / LEXICAL):
+        with pytest.raises(OSError, match=r"Read-only|Permission"):
+            (folder / "new").touch()
+    opened = open_index(root, encoder=KeywordEncoder())
+    assert list(beside.iterdir()) == []
+    beside.rmdir()
+    assert _words(opened) == {"fever": ["fever", "fever"], "nauseas": ["nausea"], "sleep": []}
+    backend = opened.backend
+    assert backend.vocabulary()["fever"] == 2
+    assert backend.occurrences(backend.stems("pain and fever")) == Occurrences(mentioned=1, titled=0)
+    assert backend.mentions(
+        ["about", "nausea"], [hit.chunk_id for hit in backend.match([Term("nausea")], 1)]
+    ).all()
+    backend.close()
 
 
 def test_an_index_can_be_moved(root: Path) -> None:
@@ -125,11 +192,24 @@ def test_a_current_that_cannot_be_read_is_refused(root: Path) -> None:
     assert f"{root / 'current'} cannot be read (Is a directory)" in _refusal(IndexNotFound, root)
 
 
-@pytest.mark.parametrize("schema", [SCHEMA + 1, 0, "1", None])
+@pytest.mark.parametrize("schema", [SCHEMA + 1, SCHEMA - 1, 0, "2", None])
 def test_another_schema_is_refused_and_both_are_named(root: Path, version: Path, schema: object) -> None:
     _edit_manifest(version, lambda content: content.update(schema=schema, something_new={}))
     message = _refusal(SchemaMismatch, root)
     assert f"the index version {version.name} has schema {schema}, this program reads {SCHEMA}" in message
+
+
+def test_an_index_without_words_is_refused_as_old_and_not_as_damaged(root: Path, version: Path) -> None:
+    """Schema 1 had no lexical index: whoever upgrades is told of the format and how to build anew."""
+    shutil.rmtree(version / LEXICAL)
+    _edit_manifest(
+        version,
+        lambda content: content.update(
+            schema=1, artefacts={name: content["artefacts"][name] for name in (CHUNKS, VECTORS)}
+        ),
+    )
+    message = _refusal(SchemaMismatch, root)
+    assert message.endswith(f"build anew with: rag index --rebuild --index {root}")
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"7", b"\xff", b'{"a": 1}', None])
@@ -158,8 +238,27 @@ def _flip(file: Path, at: int) -> None:
     file.write_bytes(content)
 
 
+ARTEFACTS = (
+    *("chunks.sqlite", "vectors.faiss", "lexical/meta.json", "lexical/*.term", "lexical/*.idx"),
+    *("lexical/*.pos", "lexical/*.fast", "lexical/*.fieldnorm", "lexical/*.store"),
+)
+
+
+@pytest.fixture(params=ARTEFACTS)
+def name(request: pytest.FixtureRequest, version: Path) -> str:
+    """Each artefact in turn; the files of the lexical index have names that nobody knows before."""
+    (path,) = version.glob(request.param)
+    return path.relative_to(version).as_posix()
+
+
+def test_no_artefact_is_left_out_here(version: Path) -> None:
+    listed = json.loads((version / "manifest.json").read_text(encoding="utf-8"))["artefacts"]
+    assert {path.relative_to(version).as_posix() for one in ARTEFACTS for path in version.glob(one)} == set(
+        listed
+    )
+
+
 @pytest.mark.parametrize("damage", DAMAGES)
-@pytest.mark.parametrize("name", ["chunks.sqlite", "vectors.faiss"])
 def test_a_damaged_artefact_is_named_with_both_checksums(
     root: Path, version: Path, name: str, damage: str
 ) -> None:
@@ -171,20 +270,40 @@ def test_a_damaged_artefact_is_named_with_both_checksums(
     assert f"expected {before[:12]}…" in message
 
 
-@pytest.mark.parametrize("name", ["chunks.sqlite", "vectors.faiss"])
 def test_a_missing_artefact_is_named(root: Path, version: Path, name: str) -> None:
     (version / name).unlink()
     assert f"{version / name} is missing" in _refusal(ArtefactCorrupt, root)
 
 
-@pytest.mark.parametrize("name", ["chunks.sqlite", "vectors.faiss"])
 @pytest.mark.parametrize("content", [b"", b"nonsense" * 700])
 def test_what_was_never_an_artefact_is_refused_even_with_its_checksum(
     root: Path, version: Path, name: str, content: bytes
 ) -> None:
     (version / name).write_bytes(content)
     _bless(version, name)
-    assert str(version / name) in _refusal(ArtefactCorrupt, root)
+    whole = version / LEXICAL if name.startswith(LEXICAL) else version / name
+    assert str(whole) in _refusal(ArtefactCorrupt, root)
+
+
+def test_a_lexical_index_that_nobody_misses_is_missed(root: Path, version: Path) -> None:
+    """Not even by a manifest that does not name its files."""
+    shutil.rmtree(version / LEXICAL)
+    _edit_manifest(
+        version,
+        lambda content: content.update(
+            artefacts={name: content["artefacts"][name] for name in (CHUNKS, VECTORS)}
+        ),
+    )
+    assert f"{version / LEXICAL} holds no lexical index" in _refusal(ArtefactCorrupt, root)
+
+
+def test_what_the_lexical_library_keeps_for_itself_is_not_missed(root: Path, version: Path) -> None:
+    """A copy without hidden files is whole."""
+    for file in (version / LEXICAL).glob(".*"):
+        file.unlink()
+    opened = open_index(root, encoder=KeywordEncoder())
+    assert _words(opened)["nauseas"] == ["nausea"]
+    opened.backend.close()
 
 
 def _bless(version: Path, name: str) -> None:
@@ -210,6 +329,23 @@ def test_a_chunk_without_a_vector_is_noticed(root: Path, version: Path) -> None:
     found, expected = _refusal(ArtefactCorrupt, root).split("its manifest says")
     assert "'vectors': 3" in found
     assert "'vectors': 4" in expected
+
+
+def test_a_chunk_without_its_words_is_noticed(root: Path, version: Path) -> None:
+    shutil.rmtree(version / LEXICAL)
+    writer = LexicalWriter(version / LEXICAL)
+    writer.add(list(lexical_rows(version / CHUNKS))[:3])
+    writer.finish()
+    names = [f"{LEXICAL}/{name}" for name in artefacts(version / LEXICAL)]
+    _edit_manifest(
+        version,
+        lambda content: content.update(
+            artefacts={name: sha256_of(version / name) for name in (CHUNKS, VECTORS, *names)}
+        ),
+    )
+    found, expected = _refusal(ArtefactCorrupt, root).split("its manifest says")
+    assert "'words': 3" in found
+    assert "'words': 4" in expected
 
 
 def test_a_document_without_its_row_is_noticed(root: Path, version: Path) -> None:
@@ -246,7 +382,9 @@ def test_every_refusal_has_a_class_of_its_own() -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open files are counted in /proc")
-@pytest.mark.parametrize("fault", ["counts", "vectors.faiss", "chunks.sqlite", "fingerprint", "no encoder"])
+@pytest.mark.parametrize(
+    "fault", ["counts", "vectors.faiss", "chunks.sqlite", "lexical/meta.json", "fingerprint", "no encoder"]
+)
 def test_a_refused_index_leaves_no_file_open(root: Path, version: Path, fault: str) -> None:
     encoder: Encoder | str = KeywordEncoder()
     if fault == "counts":

@@ -70,6 +70,8 @@ def read_assignments(given: Iterable[str]) -> Filters:
         if not sign:
             raise InvalidRequest("filter", f"'{text:.80}' must look like cancer_types=lung")
         if name == DATE_FILTER:
+            if name in values:
+                raise InvalidRequest(f"filters.{name}", "is given twice; one date is enough")
             values[name] = value
         else:
             values.setdefault(name, []).append(value)

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import tantivy
 from tantivy import Occur, Query
 
-from rag.errors import ArtefactCorrupt
+from rag.errors import ArtefactCorrupt, IndexNotWritable
 from rag.index.backend import Term
 from rag.index.local.faiss_vectors import Rows, Scores
 from rag.index.local.layout import rebuild_command
@@ -209,9 +209,14 @@ def _open(folder: Path) -> tantivy.Index:
     except ValueError as error:
         if "ock" not in str(error):
             raise
-    with tempfile.TemporaryDirectory(prefix="citewell-") as beside:
+    try:
+        beside = tempfile.TemporaryDirectory(prefix="citewell-")
+    except OSError:
+        raise IndexNotWritable(
+            f"{folder} cannot be written and there is no temporary folder either; set TMPDIR to a folder "
+            "that can be written"
+        ) from None
+    with beside as links:
         for name in artefacts(folder):
-            (Path(beside) / name).symlink_to((folder / name).resolve())
-        index = tantivy.Index.open(beside)
-        index.reload()
-        return index
+            (Path(links) / name).symlink_to((folder / name).resolve())
+        return tantivy.Index.open(links)

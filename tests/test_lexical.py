@@ -1,0 +1,223 @@
+"""Words on disk: what is indexed, how headings count, and that its conditions change no score."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Callable, Sequence
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+import pytest
+from backend_contract import WORDS, bm25, random_texts
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from rag.errors import ArtefactCorrupt
+from rag.index.backend import Term
+from rag.index.local.lexical import Lexical, LexicalRow, LexicalWriter, artefacts, only_documents, stems
+
+Index = Callable[[Sequence[LexicalRow]], Lexical]
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Index:
+    """Write rows to a new folder and open it."""
+    numbers = count()
+
+    def index(rows: Sequence[LexicalRow]) -> Lexical:
+        folder = tmp_path / f"lexical-{next(numbers)}"
+        writer = LexicalWriter(folder)
+        writer.add(rows)
+        writer.finish()
+        return Lexical(folder)
+
+    return index
+
+
+def bodies(texts: Sequence[str]) -> list[LexicalRow]:
+    """A document of one chunk for each text, without title or headings."""
+    return [LexicalRow(row, row, "", "", text) for row, text in enumerate(texts)]
+
+
+def scores(lexical: Lexical, terms: Sequence[Term], k: int = 1000) -> dict[str, float]:
+    rows, found = lexical.search(terms, k)
+    assert (rows.dtype.name, found.dtype.name) == ("int64", "float32")
+    assert (np.diff(found) <= 0).all()
+    return {str(row): score for row, score in zip(rows.tolist(), found.tolist(), strict=True)}
+
+
+def test_words_of_the_headings_count_again_by_a_fifth(index: Index) -> None:
+    """They stand in the body too, as they are embedded; title words are among the headings."""
+    texts, headings = random_texts(80, seed=1), [text[:60] for text in random_texts(80, seed=2)]
+    headings = [heading.rpartition(" ")[0] for heading in headings]
+    whole = [
+        " ".join(f"{heading} {text}".split()[:40]) for heading, text in zip(headings, texts, strict=True)
+    ]
+    parts = zip(headings, whole, strict=True)
+    lexical = index([LexicalRow(row, row, "", head, body) for row, (head, body) in enumerate(parts)])
+    weights = {"zulu": 0.5, "kilo": 1.0, "rondo": 2.0}
+    exact = bm25({str(row): body for row, body in enumerate(whole)}, weights)
+    for row, more in bm25({str(row): head for row, head in enumerate(headings)}, weights).items():
+        exact[row] += 0.2 * more
+    assert scores(lexical, [Term(*one) for one in weights.items()]) == pytest.approx(exact, rel=1e-5)
+
+
+def test_words_of_a_title_that_stand_in_no_body_are_not_found(index: Index) -> None:
+    """The title is kept apart to count names; a chunk has it in its body and headings as well."""
+    lexical = index([LexicalRow(0, 0, "zulu", "", "alpha")])
+    assert scores(lexical, [Term("zulu")]) == {}
+    assert lexical.count(["zulu"], "title") == 1
+
+
+def test_long_texts_are_weighed_by_their_length_to_an_eighth(index: Index) -> None:
+    """Beyond 40 words a length is kept in steps, so scores are right within a few per cent."""
+    draw = np.random.default_rng(4)
+    texts = [" ".join(draw.choice(WORDS, length)) for length in draw.integers(41, 900, size=60)]
+    exact = bm25({str(row): text for row, text in enumerate(texts)}, {"tango": 1.0})
+    assert scores(index(bodies(texts)), [Term("tango")]) == pytest.approx(exact, rel=0.08)
+
+
+def test_a_row_is_found_by_its_number_wherever_it_was_written(index: Index) -> None:
+    numbers = [7, 3, 2**40, 0, 11]
+    lexical = index([LexicalRow(row, 0, "", "", f"alpha {WORDS[at]}") for at, row in enumerate(numbers)])
+    assert set(scores(lexical, [Term("alpha")])) == {str(row) for row in numbers}
+    for at, row in enumerate(numbers[1:], start=1):
+        assert scores(lexical, [Term(WORDS[at])]).keys() == {str(row)}
+        assert lexical.holding(["alpha", WORDS[at]]).tolist() == [row]
+    assert len(lexical) == 5
+
+
+@pytest.mark.parametrize("k", [0, -1])
+def test_none_are_found_where_none_are_asked_for(index: Index, k: int) -> None:
+    rows, found = index(bodies(["alpha"])).search([Term("alpha")], k)
+    assert (rows.dtype.name, found.dtype.name, rows.size, found.size) == ("int64", "float32", 0, 0)
+
+
+@pytest.mark.parametrize(("length", "kept"), [(39, True), (40, False), (400, False)])
+def test_what_is_too_long_for_a_word_is_left_out_on_both_sides(index: Index, length: int, kept: bool) -> None:  # noqa: FBT001
+    word = "x" * length
+    lexical = index(bodies([f"alpha {word} bravo"]))
+    assert stems(word) == [word] * kept
+    assert sorted(lexical.vocabulary) == sorted(["alpha", "bravo", *[word] * kept])
+    assert scores(lexical, [Term(f"{word} alpha")]).keys() == {"0"}
+    assert bool(scores(lexical, [Term(word)])) == kept
+
+
+@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(
+        st.text(max_size=60) | st.sampled_from(["Vomiting", "naïve 肺癌", "2.5 mg", "U.S. İI"]), max_size=12
+    )
+)
+def test_the_index_holds_the_stems_that_a_question_is_brought_to(index: Index, texts: list[str]) -> None:
+    """Whatever the text, two analysers make the same of it: the index's own and that of the terms."""
+    lexical = index(bodies(texts))
+    held = [set(stems(text)) for text in texts]
+    assert lexical.vocabulary == Counter(stem for words in held for stem in words)
+    for text, words in zip(texts, held, strict=True):
+        found = {str(row) for row, others in enumerate(held) if words & others}
+        assert scores(lexical, [Term(text)]).keys() == found
+
+
+@pytest.mark.parametrize("allowed", [1, 3, 49, 50, 51, 97, 99])
+def test_a_condition_lets_just_its_documents_through_and_changes_no_score(index: Index, allowed: int) -> None:
+    """Whether few documents are allowed or few are left out."""
+    texts = random_texts(300, seed=9)
+    lexical = index([LexicalRow(row, row % 100, "", text[:9], text) for row, text in enumerate(texts)])
+    mask = np.zeros(100, dtype=np.bool_)
+    mask[np.random.default_rng(allowed).permutation(100)[:allowed]] = True
+    terms = [Term("alpha", 0.4), Term("mambo")]
+    rows, found = lexical.search(terms, 300, only_documents(mask))
+    exact = {row: score for row, score in scores(lexical, terms).items() if mask[int(row) % 100]}
+    assert dict(zip(map(str, rows.tolist()), found.tolist(), strict=True)) == exact
+    best = lexical.search(terms, 5, only_documents(mask))[1]
+    assert best.tolist() == sorted(exact.values(), reverse=True)[:5]
+
+
+def test_no_condition_is_needed_where_all_documents_are_allowed() -> None:
+    assert only_documents(np.ones(4, dtype=np.bool_)) is None
+
+
+def test_a_condition_that_allows_no_document_lets_nothing_through(index: Index) -> None:
+    lexical = index(bodies(["alpha", "alpha"]))
+    assert lexical.search([Term("alpha")], 5, only_documents(np.zeros(2, dtype=np.bool_)))[0].size == 0
+
+
+@pytest.mark.parametrize("field", ["body", "title"])
+def test_a_phrase_is_counted_where_its_stems_stand_in_a_row(index: Index, field: str) -> None:
+    texts = [
+        "small cells",
+        "Small-cell",
+        "cell small",
+        "small small cell",
+        "small of cell",
+        "smaller cell",
+        "",
+    ]
+    rows = [LexicalRow(0, 0, "", "", "nothing")]
+    for row, text in enumerate(texts, start=1):
+        rows.append(LexicalRow(row, row, *((text, "", "x") if field == "title" else ("x", "", text))))
+    lexical = index(rows)
+    counted = lexical.count(["small", "cell"], "title" if field == "title" else "body")
+    assert counted == 3
+    assert lexical.count(["small", "cell"], "body" if field == "title" else "title") == 0
+    assert lexical.count(["cell", "nowhere"], "body") == 0
+    if field == "body":
+        assert sorted(lexical.holding(["small", "cell"]).tolist()) == [1, 2, 4]
+        assert sorted(lexical.holding(["cell"]).tolist()) == [1, 2, 3, 4, 5, 6]
+    assert lexical.holding(["small", "nowhere"]).size == lexical.holding(["nowhere"]).size == 0
+
+
+def test_an_index_of_no_rows_finds_nothing(index: Index) -> None:
+    lexical = index([])
+    assert len(lexical) == 0
+    assert scores(lexical, [Term("alpha")]) == {}
+    assert lexical.vocabulary == {}
+    assert lexical.holding(["alpha"]).size == lexical.count(["alpha"], "body") == 0
+
+
+def test_the_artefacts_alone_are_the_whole_index(index: Index, tmp_path: Path) -> None:
+    """What the library keeps beside them for its writers can go missing or change."""
+    index(bodies(random_texts(30, seed=1)))
+    written, copied = tmp_path / "lexical-0", tmp_path / "copied"
+    names = artefacts(written)
+    assert names == sorted(names)
+    assert "meta.json" in names
+    assert not any(name.startswith(".") for name in names)
+    copied.mkdir()
+    for name in names:
+        shutil.copy(written / name, copied / name)
+    assert scores(Lexical(copied), [Term("kilo")]) == scores(Lexical(written), [Term("kilo")]) != {}
+    for file in written.iterdir():
+        if file.name not in names:
+            file.unlink()
+    assert len(Lexical(written)) == 30
+    assert artefacts(written) == names
+
+
+def test_others_may_read_the_files(index: Index, tmp_path: Path) -> None:
+    index(bodies(["alpha"]))
+    assert {file.stat().st_mode & 0o777 for file in (tmp_path / "lexical-0").iterdir()} == {0o644}
+
+
+@pytest.mark.parametrize("state", ["missing", "empty", "a file", "nonsense", "no segment"])
+def test_what_is_no_lexical_index_is_refused_with_the_command_that_mends_it(
+    index: Index, tmp_path: Path, state: str
+) -> None:
+    index(bodies(["alpha"]))
+    folder = (tmp_path / "versions" / "v" / "lexical").resolve()
+    folder.parent.mkdir(parents=True)
+    if state == "a file":
+        folder.touch()
+    elif state != "missing":
+        folder.mkdir()
+    if state == "nonsense":
+        (folder / "meta.json").write_text("nonsense", encoding="utf-8")
+    if state == "no segment":
+        shutil.copy(tmp_path / "lexical-0" / "meta.json", folder / "meta.json")
+    with pytest.raises(ArtefactCorrupt) as caught:
+        Lexical(folder)
+    assert str(caught.value).startswith(f"{folder} holds no lexical index (")
+    assert str(caught.value).endswith(f"build anew with: rag index --rebuild --index {tmp_path}")
