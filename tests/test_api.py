@@ -22,6 +22,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from keyword_encoder import KeywordEncoder
+from little_index import fillers, little_index, page
 from serving import Server, running, serve_command
 from starlette.testclient import TestClient
 
@@ -29,10 +30,13 @@ from rag import errors
 from rag.answer.answer import Answerer
 from rag.encoders.base import Vectors
 from rag.index.builder import build_index
+from rag.index.filters import FILTER_NAMES, MAX_VALUE_LENGTH, MAX_VALUES
 from rag.index.local.local_index import LocalIndex
+from rag.search.fusion import DENSE_WEIGHT
+from rag.search.question import MAX_HISTORY, MAX_QUESTION
 from rag.search.retriever import Retriever
 from rag.serve.api import create_app
-from rag.serve.wire import Problem
+from rag.serve.wire import MAX_TURN, AskRequest, FiltersModel, Problem, history_of
 
 PROBLEM = "application/problem+json"
 TESTS = Path(__file__).parent
@@ -50,7 +54,7 @@ PASSAGE = {
     "location",
     "metadata",
 }
-PASSAGE_ADDED = {"links"}
+PASSAGE_ADDED = {"links", "also_in", "missing"}
 CITATION = {
     *("label", "text", "title", "url", "deep_link", "source", "source_type", "citation", "license"),
     *("last_reviewed", "audience", "cancer_types"),
@@ -58,7 +62,7 @@ CITATION = {
 CITATION_ADDED = {"review_frequency", "audience_claim", "language", "status", "tags", "version"}
 LOCATION = {"doc_id", "start", "end", "sha256"}
 INDEX = {"id", "built_at", "encoder"}
-TIMINGS = {"encode", "search", "cite", "total"}
+TIMINGS = {"read", "encode", "search", "rank", "cite", "total"}
 
 QUESTION = "My sister Xanthippe found a lump; does the qvortex drug mend it?"
 PAGES = {
@@ -172,7 +176,7 @@ def test_an_answer_has_the_fields_of_the_contract_and_no_others(client: TestClie
 @pytest.mark.parametrize(
     "name",
     [
-        *("confidence", "status", "answer", "notices", "freshness", "review_due", "attribution", "also_in"),
+        *("confidence", "status", "answer", "notices", "freshness", "review_due", "attribution"),
         "highlights",
     ],
 )
@@ -187,8 +191,9 @@ def test_the_best_passage_comes_first_with_exactly_its_words(client: TestClient)
     passage = client.post("/ask", json={"question": "fever"}).json()["passages"][0]
     assert passage["text"] == PAGES["fever"]
     assert (passage["rank"], passage["location"]["doc_id"]) == (1, "fever")
-    # One word of the question, two of the text on axes of their own: the cosine is 1/√2.
-    assert passage["score"] == pytest.approx(0.5**0.5, abs=1e-3)
+    # One word of the question, two of the text on axes of their own: the cosine is 1/√2. No passage
+    # has more of its words, so the lexical share is whole.
+    assert passage["score"] == pytest.approx(DENSE_WEIGHT * 0.5**0.5 + 1 - DENSE_WEIGHT, abs=1e-3)
 
 
 def test_an_answer_as_a_whole_is_what_a_person_would_write_down(client: TestClient) -> None:
@@ -296,6 +301,207 @@ def test_the_description_of_the_api_tells_the_truth_about_problems(client: TestC
     assert "/ask" in client.get("/docs").text or "openapi.json" in client.get("/docs").text
 
 
+# Filters
+
+
+FILTERED = {
+    "lung": page(
+        "Lung pain.",
+        cancerTypes="[Lung, Breast]",
+        language="en",
+        lastReviewed="2026-01-02",
+        tags="[scan]",
+        source="Us",
+        license="CC0",
+        sourceType="01_core",
+    ),
+    "breast": page(
+        "Breast pain.",
+        cancerTypes="[breast]",
+        audienceLevel="professional",
+        language="es",
+        lastReviewed="2026-01-01",
+        source="Them",
+    ),
+    "gone": page("Pain and pain.", status="withdrawn", language="en"),
+    "copy": page("Lung pain.", language="fr"),
+}
+
+
+@pytest.fixture(scope="module")
+def filtered(tmp_path_factory: pytest.TempPathFactory) -> TestClient:
+    index = little_index(tmp_path_factory.mktemp("filtered"), FILTERED)
+    return TestClient(create_app(Answerer(Retriever(index, KeywordEncoder()))))
+
+
+@pytest.mark.parametrize(
+    ("filters", "doc_ids"),
+    [
+        ({}, ["copy", "breast"]),
+        ({"cancer_types": ["breast"]}, ["lung", "breast"]),
+        ({"cancer_types": ["LUNG", "bladder"]}, ["lung"]),
+        ({"audience": ["professional"]}, ["breast"]),
+        ({"audience": ["professional", "patient"], "language": ["es"]}, ["breast"]),
+        ({"language": ["en"]}, ["lung"]),
+        ({"language": [" en "], "tags": ["scan"]}, ["lung"]),
+        ({"source": ["us"]}, ["lung"]),
+        ({"source_type": ["01_core"]}, ["lung"]),
+        ({"license": ["cc0"]}, ["lung"]),
+        ({"status": ["withdrawn"]}, ["gone"]),
+        ({"doc_id": ["breast", "lung", "nowhere"]}, ["lung", "breast"]),
+        ({"last_reviewed_after": "2026-01-01"}, ["lung"]),
+        ({"last_reviewed_after": None}, ["copy", "breast"]),
+        ({"tags": []}, ["copy", "breast"]),
+        ({"tags": ["nowhere"]}, []),
+    ],
+)
+def test_filters_let_exactly_their_documents_through(
+    filters: dict[str, Any], doc_ids: list[str], filtered: TestClient
+) -> None:
+    response = filtered.post("/ask", json={"question": "pain lung", "filters": filters})
+    assert response.status_code == HTTPStatus.OK
+    assert [passage["location"]["doc_id"] for passage in response.json()["passages"]] == doc_ids
+
+
+def test_a_copy_is_named_where_the_filters_let_it_through(filtered: TestClient) -> None:
+    def also_in(filters: dict[str, list[str]]) -> list[str]:
+        response = filtered.post("/ask", json={"question": "lung", "filters": filters})
+        passages: list[dict[str, Any]] = response.json()["passages"]
+        return list(passages[0]["also_in"])
+
+    assert also_in({}) == ["lung"]
+    assert also_in({"language": ["en", "fr"]}) == ["lung"]
+    assert also_in({"language": ["en"]}) == []
+
+
+def test_a_request_takes_every_filter_and_no_other() -> None:
+    assert set(FiltersModel.model_fields) == set(FILTER_NAMES)
+
+
+@pytest.mark.parametrize(
+    ("filters", "field"),
+    [
+        ({"colour": ["red"]}, "filters.colour"),
+        ({"Tags": ["x"]}, "filters.Tags"),
+        ({"cancer_types": "lung"}, "filters.cancer_types"),
+        ({"cancer_types": {"is": "lung"}}, "filters.cancer_types"),
+        ({"cancer_types": 5}, "filters.cancer_types"),
+        ({"cancer_types": None}, "filters.cancer_types"),
+        ({"cancer_types": [5]}, "filters.cancer_types.0"),
+        ({"audience": ["patient", None]}, "filters.audience.1"),
+        ({"status": [""]}, "filters.status.0"),
+        ({"status": [" "]}, "filters.status.0"),
+        ({"tags": ["x" * (MAX_VALUE_LENGTH + 1)]}, "filters.tags.0"),
+        ({"tags": ["x"] * (MAX_VALUES + 1)}, "filters.tags"),
+        ({"last_reviewed_after": "yesterday"}, "filters.last_reviewed_after"),
+        ({"last_reviewed_after": "2026-02-30"}, "filters.last_reviewed_after"),
+        ({"last_reviewed_after": ["2026-01-01"]}, "filters.last_reviewed_after"),
+        ({"last_reviewed_after": True}, "filters.last_reviewed_after"),
+        ({"last_reviewed_after": 0}, "filters.last_reviewed_after"),
+        ({"last_reviewed_after": "0"}, "filters.last_reviewed_after"),
+        ({"last_reviewed_after": "2026-01-01T00:00:00"}, "filters.last_reviewed_after"),
+        ([], "filters"),
+        ("tags=x", "filters"),
+        (None, "filters"),
+    ],
+)
+def test_a_wrong_filter_is_refused_by_its_name(filters: Any, field: str, client: TestClient) -> None:
+    problem = check_problem(client.post("/ask", json={"question": "fever", "filters": filters}), 422)
+    assert [fault["field"] for fault in problem["errors"]] == [field]
+
+
+def test_as_many_values_as_are_allowed_are_taken(client: TestClient) -> None:
+    values = [f"{number:0{MAX_VALUE_LENGTH}}" for number in range(MAX_VALUES)]
+    response = client.post("/ask", json={"question": "fever", "filters": {"doc_id": values}})
+    assert (response.status_code, response.json()["passages"]) == (200, [])
+
+
+# History
+
+
+TURNS = {
+    "tarlatamab": page("It is given by a nurse.", title="Tarlatamab"),
+    "cisplatin": page("It is given by a nurse, too.", title="Cisplatin"),
+    **fillers(30, body="A nurse may come."),
+}
+
+
+@pytest.fixture(scope="module")
+def conversing(tmp_path_factory: pytest.TempPathFactory) -> TestClient:
+    axes = ("tarlatamab", "cisplatin")
+    index = little_index(tmp_path_factory.mktemp("turns"), TURNS, axes)
+    return TestClient(create_app(Answerer(Retriever(index, KeywordEncoder(axes)))))
+
+
+def turn(content: str, role: str | None = None) -> dict[str, str]:
+    return {"content": content} | ({"role": role} if role else {})
+
+
+@pytest.mark.parametrize(
+    ("history", "doc_id"),
+    [
+        ([turn("What is tarlatamab?")], "tarlatamab"),
+        ([turn("What is cisplatin?", "user")], "cisplatin"),
+        ([turn("Cisplatin?"), turn("And tarlatamab?"), turn("Thank you!")], "tarlatamab"),
+        # What an assistant said is not what the person asked about.
+        ([turn("Tarlatamab?"), turn("No. Take cisplatin, cisplatin!", "assistant")], "tarlatamab"),
+    ],
+)
+def test_a_follow_up_is_about_what_the_person_named_last(
+    history: list[dict[str, str]], doc_id: str, conversing: TestClient
+) -> None:
+    body = {"question": "Is it given by a nurse?", "history": history}
+    passages = conversing.post("/ask", json=body).json()["passages"]
+    assert passages[0]["location"]["doc_id"] == doc_id
+    assert passages[0]["missing"] == []
+    assert all(passage["missing"] == [doc_id] for passage in passages[1:])
+
+
+@pytest.mark.parametrize("history", [[], [turn("Hello")], [turn("Take cisplatin.", "assistant")]])
+def test_without_a_name_from_the_person_nothing_is_guessed(
+    history: list[dict[str, str]], conversing: TestClient
+) -> None:
+    question = "Is it given by a nurse?"
+    bare = conversing.post("/ask", json={"question": question}).json()["passages"]
+    asked = conversing.post("/ask", json={"question": question, "history": history}).json()["passages"]
+    assert asked == bare
+    assert all(passage["missing"] == [] for passage in asked)
+
+
+@pytest.mark.parametrize(
+    ("history", "field"),
+    [
+        ("What is cisplatin?", "history"),
+        ({"content": "x"}, "history"),
+        (None, "history"),
+        ([turn("x")] * (MAX_HISTORY + 1), "history"),
+        (["What is cisplatin?"], "history.0"),
+        ([turn("x"), {"role": "user"}], "history.1.content"),
+        ([turn("x", "system")], "history.0.role"),
+        ([{"content": 5}], "history.0.content"),
+        ([{"content": "x", "name": "y"}], "history.0.name"),
+        ([turn("x" * (MAX_TURN + 1))], "history.0.content"),
+    ],
+)
+def test_a_wrong_history_is_refused_by_the_name_of_its_part(
+    history: Any, field: str, client: TestClient
+) -> None:
+    problem = check_problem(client.post("/ask", json={"question": "fever", "history": history}), 422)
+    assert [fault["field"] for fault in problem["errors"]] == [field]
+
+
+def test_a_long_conversation_is_taken_and_of_long_turns_the_beginning_is_read() -> None:
+    turns = [turn("x" * MAX_TURN), turn("y" * MAX_TURN, "assistant"), turn("")]
+    request = AskRequest.model_validate({"question": "fever", "history": turns})
+    assert history_of(request) == ["x" * MAX_QUESTION, ""]
+
+
+def test_a_conversation_of_the_greatest_length_is_answered(client: TestClient) -> None:
+    history = [turn("what is fever? " * 1000, role) for role in ("user", "assistant")] * (MAX_HISTORY // 2)
+    response = client.post("/ask", json={"question": "and it?", "history": history})
+    assert response.status_code == HTTPStatus.OK
+
+
 # Refusals
 
 
@@ -325,7 +531,7 @@ def test_the_description_of_the_api_tells_the_truth_about_problems(client: TestC
         ({"top_k": 3}, "question"),
         ({"question": "fever", "topk": 3}, "topk"),
         ({"question": "fever", "Top_K": 3}, "Top_K"),
-        ({"question": "fever", "filters": {"audience": ["patient"]}}, "filters"),
+        ({"question": "fever", "filter": {"audience": ["patient"]}}, "filter"),
         ({"question": "fever", "": 1}, "body"),
         ([], "body"),
         ([{"question": "fever"}], "body"),
@@ -426,6 +632,12 @@ def test_a_hostile_request_is_not_answered_with_its_own_size(client: TestClient)
         {"question": QUESTION, "top_k": QUESTION},
         {"question": QUESTION, "top_k": 0},
         {"question": QUESTION, "history": [QUESTION]},
+        {"question": QUESTION, "history": [{"content": [QUESTION]}]},
+        {"question": QUESTION, "history": [{"content": QUESTION, "role": QUESTION}]},
+        {"question": QUESTION, "filters": QUESTION},
+        {"question": QUESTION, "filters": {"tags": QUESTION}},
+        {"question": QUESTION, "filters": {"tags": [QUESTION * 40]}},
+        {"question": QUESTION, "filters": {"last_reviewed_after": QUESTION}},
         [QUESTION],
         QUESTION,
     ],
@@ -575,9 +787,28 @@ def test_a_real_server_refuses_in_the_same_words_as_the_application(server: Serv
     assert check_problem(bad, 400)
 
 
+def test_a_real_server_takes_filters_and_history(server: Server, samples: Answerer) -> None:
+    follow_up, history = "What about its side effects?", [turn("What is tarlatamab?")]
+    passages = ask(server, follow_up, history=history).json()["passages"]
+    expected = samples.ask(follow_up, history=["What is tarlatamab?"]).passages
+    assert [passage["chunk_id"] for passage in passages] == [one.chunk_id for one in expected]
+    assert [passage["missing"] for passage in passages] == [list(one.missing) for one in expected]
+    assert passages[0]["location"]["doc_id"] == "drugs/tarlatamab"
+
+    chosen = {"doc_id": ["side-effects/fatigue", "drugs/cisplatin"]}
+    passages = ask(server, "pain", top_k=50, filters=chosen).json()["passages"]
+    assert {passage["location"]["doc_id"] for passage in passages} == set(chosen["doc_id"])
+
+    problem = check_problem(ask(server, "pain", filters={"tag": ["x"]}), 422)
+    assert problem["errors"][0]["field"] == "filters.tag"
+
+
 def test_nothing_a_real_server_writes_holds_a_question_wherever_it_was_put(server: Server) -> None:
     ask(server, QUESTION)
     ask(server, QUESTION * 40)
+    ask(server, "And it?", history=[turn(QUESTION), turn(QUESTION, "assistant")])
+    ask(server, "fever", filters={"tags": [QUESTION]})
+    ask(server, "fever", filters={QUESTION: ["x"]}, history=[QUESTION])
     slug = re.sub(r"\W+", "-", QUESTION)
     httpx.get(f"{server.address}/ask", params={"question": QUESTION})
     httpx.post(f"{server.address}/ask", params={"q": slug}, json={"question": "fever"}, timeout=30)

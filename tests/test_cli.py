@@ -31,9 +31,13 @@ from rag.progress import shown_progress
 from rag.reporting import printable, tell_json
 from rag.serve.api import create_app
 
-COMMANDS = ("index", "ask", "show", "serve")
+COMMANDS = ("index", "ask", "show", "serve", "evaluate")
 # What is about this one call and never a lasting setting.
-NO_SETTINGS = {"--json", "--rebuild", "--help"}
+NO_SETTINGS = {
+    *("--json", "--rebuild", "--help", "--filter", "--history"),
+    *("--measures", "--floor", "--per-question", "--misses", "--ablation", "--compare", "--run-out"),
+    *("--split", "--markdown"),
+}
 QUESTION = "What helps against nausea?"
 ESCAPES = "\x1b[31mred\x1b[0m \x1b]0;title\x07 \x9b2J \x7f \x08\x08"
 
@@ -128,7 +132,8 @@ def test_every_lasting_option_is_also_a_setting_with_the_default_that_the_help_s
         field = Settings.model_fields[option.opts[0].strip("-").replace("-", "_")]
         if field.default is not False:
             assert " ".join(option.help.split()) in text
-            assert option.help.endswith(f"[default: {field.default}]")
+            # What is off by default has no default to state.
+            assert option.help.endswith(f"[default: {field.default}]") or field.default is None
         assert option.default is None, "a default of its own would hide variable and file"
 
 
@@ -248,6 +253,112 @@ def test_the_title_is_not_said_twice(on_samples: Rag) -> None:
     first_line = on_samples("ask", QUESTION, "--top-k", "1").out.splitlines()[0]
     parts = first_line.removeprefix("[1] ").split(" > ")
     assert len(set(parts)) == len(parts)
+
+
+@pytest.fixture
+def on_pages(rag: Rag, write_seed: WriteSeed) -> Rag:
+    """The same over an index of a few pages, of which four say the same and one has been withdrawn."""
+    for number, language in enumerate(("en", "es", "fr", "en", "en")):
+        write_seed(f"twin-{number}", "Sip water slowly.", title="Water", language=language)
+    write_seed("lung", "Scans of the lung.", cancerTypes="[lung, bone]", lastReviewed="2026-01-02")
+    write_seed("bone", "Scans of a bone.", cancerTypes="[bone]", lastReviewed="2026-01-01")
+    write_seed("gone", "Scans of long ago.", status="withdrawn")
+    assert rag("index").status == 0
+    return rag
+
+
+def answered(result: Result) -> list[str]:
+    assert result.status == 0, result.err
+    return sorted(passage["location"]["doc_id"] for passage in json.loads(result.out)["passages"])
+
+
+@pytest.mark.parametrize(
+    ("filters", "doc_ids"),
+    [
+        (["cancer_types=lung"], ["lung"]),
+        (["cancer_types=bone"], ["bone", "lung"]),
+        (["doc_id=lung", "doc_id=bone"], ["bone", "lung"]),
+        (["cancer_types=bone", "last_reviewed_after=2026-01-01"], ["lung"]),
+        (["status=withdrawn"], ["gone"]),
+        (["language=en", "doc_id=twin-3", "doc_id=lung"], ["twin-3"]),
+        (["tags=a=b"], []),
+    ],
+)
+def test_filters_are_obeyed_and_repeated_ones_widen(
+    filters: Sequence[str], doc_ids: Sequence[str], on_pages: Rag
+) -> None:
+    options = [part for one in filters for part in ("--filter", one)]
+    assert answered(on_pages("ask", "scans and water", "--json", *options)) == doc_ids
+
+
+@pytest.mark.parametrize(
+    ("filters", "line"),
+    [
+        (["cancer_type=lung"], "filters.cancer_type: is no filter; did you mean 'cancer_types'? The filters"),
+        (["zzz=lung"], "filters.zzz: is no filter. The filters are cancer_types, audience, "),
+        (["lung"], "filter: 'lung' must look like cancer_types=lung"),
+        ([""], "filter: '' must look like cancer_types=lung"),
+        (["cancer_types="], "filters.cancer_types: has a value that is empty or longer than 500"),
+        (["last_reviewed_after=soon"], "filters.last_reviewed_after: must be a date such as 2026-01-31"),
+        (["tags=a", "tag=b"], "filters.tag: is no filter; did you mean 'tags'?"),
+    ],
+)
+def test_a_wrong_filter_is_one_line_that_names_it(filters: Sequence[str], line: str, on_samples: Rag) -> None:
+    options = [part for one in filters for part in ("--filter", one)]
+    result = on_samples("ask", "pain", *options)
+    assert (result.status, result.out) == (2, "")
+    assert result.err.startswith(f"rag: {line}")
+    assert result.err.count("\n") == 1
+
+
+def test_an_unknown_filter_is_refused_before_anything_is_loaded(rag: Rag) -> None:
+    assert rag("ask", "pain", "--index", "none", "--filter", "x=y").err.startswith("rag: filters.x: ")
+
+
+def test_a_person_sees_which_other_documents_say_the_same(on_pages: Rag) -> None:
+    lines = on_pages("ask", "sip water", "--top-k", "1").out.splitlines()
+    assert "    also in: twin-1, twin-2, twin-3 and 1 more" in lines
+    lines = on_pages("ask", "sip water", "--top-k", "1", "--filter", "language=en").out.splitlines()
+    assert "    also in: twin-3, twin-4" in lines
+    assert "also in:" not in on_pages("ask", "lung", "--filter", "doc_id=lung").out
+
+
+def test_a_person_sees_which_names_a_passage_does_not_mention(on_samples: Rag) -> None:
+    question = "Does tarlatamab or cisplatin make me sick?"
+    answer = json.loads(on_samples("ask", question, "--top-k", "20", "--json").out)
+    shown = on_samples("ask", question, "--top-k", "20").out.split("\n\n    ")
+    told = re.findall(r"^    does not mention: (.+)$", "\n    ".join(shown), re.MULTILINE)
+    assert told == [", ".join(one["missing"]) for one in answer["passages"] if one["missing"]]
+    assert {"tarlatamab", "cisplatin"} <= set(told)
+    assert len(told) < 20
+
+
+def test_an_earlier_question_can_be_leant_on(on_samples: Rag) -> None:
+    options = ("--history", "What is cisplatin?", "--history", "And tarlatamab?", "--history", "Thanks.")
+    result = on_samples("ask", "What about its side effects?", "--json", *options)
+    assert json.loads(result.out)["passages"][0]["location"]["doc_id"] == "drugs/tarlatamab"
+
+
+def test_a_history_out_of_bounds_is_one_line_that_names_the_turn(on_samples: Rag) -> None:
+    result = on_samples("ask", "And it?", "--history", "fine", "--history", "x" * 2001)
+    assert (result.status, result.out) == (2, "")
+    assert result.err == "rag: history.1: has 2,001 characters; the limit is 2,000\n"
+
+
+@pytest.mark.parametrize("way", ["option", "variable", "file"])
+def test_a_reranker_is_named_by_option_variable_or_file(way: str, on_samples: Rag, tmp_path: Path) -> None:
+    options: tuple[str, ...] = ()
+    variables: dict[str, str] = {}
+    if way == "option":
+        options = ("--reranker", "./none")
+    elif way == "variable":
+        variables = {"RAG_RERANKER": "./none"}
+    else:
+        (tmp_path / "rag.yaml").write_text("reranker: ./none\n")
+    result = on_samples("ask", "pain", *options, **variables)
+    assert (result.status, result.out) == (2, "")
+    assert result.err.startswith("rag: there is no reranker in ./none; ")
+    assert result.err.count("\n") == 1
 
 
 def test_json_is_what_the_service_returns(on_samples: Rag, samples_index: Path) -> None:

@@ -28,6 +28,7 @@ VALUES: Mapping[str, tuple[Any, Any, Any]] = {
     "max_file_bytes": (1, 2, 3),
     "strict": (True, False, True),
     "top_k": (1, 7, 50),
+    "reranker": ("owner/a", "owner/b", "owner/c"),
     "host": ("0.0.0.0", "::1", "localhost"),  # noqa: S104 - nothing is served on it
     "port": (0, 1, 65535),
     "threads": (1, 2, 3),
@@ -39,6 +40,7 @@ WRONG: Mapping[str, tuple[str, ...]] = {
     "max_file_bytes": ("0", "-1", "10MB"),
     "strict": ("perhaps", "2"),
     "top_k": ("0", "51", "-1", "five", "1.5", ""),
+    "reranker": ("",),
     "port": ("-1", "65536", "http"),
     "threads": ("0", "-2", "all"),
 }

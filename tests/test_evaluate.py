@@ -233,12 +233,14 @@ def test_a_file_that_is_no_evaluation_is_refused(text: str, tmp_path: Path) -> N
 
 def test_the_systems_are_all_each_list_alone_both_and_each_feature_off() -> None:
     found = systems()
-    assert list(found)[:4] == [ALL, "dense only", "lexical only", "dense + lexical"]
-    assert list(found)[4:] == [f"without {name}" for name in FEATURE_NAMES]
+    assert list(found)[:3] == [ALL, "dense only", "lexical only"]
+    assert list(found)[3:5] == ["dense + lexical", "dense + lexical by ranks"]
+    assert list(found)[5:] == [f"without {name}" for name in FEATURE_NAMES]
     assert found[ALL] == Features()
     on = {name: {one for one in FEATURE_NAMES if getattr(features, one)} for name, features in found.items()}
     assert (on["dense only"], on["lexical only"]) == ({"dense"}, {"lexical"})
-    assert on["dense + lexical"] == {"dense", "lexical"}
+    assert on["dense + lexical"] == {"dense", "lexical", "convex"}
+    assert on["dense + lexical by ranks"] == {"dense", "lexical"}
     for name in FEATURE_NAMES:
         assert on[f"without {name}"] == set(FEATURE_NAMES) - {name}
 

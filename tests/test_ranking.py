@@ -45,7 +45,7 @@ def candidates(chunks: Chunks) -> Candidates:
 
 def picked(chunks: Chunks, features: Features) -> list[int]:
     scores = np.array([score for score, _, _ in chunks], dtype=np.float32)
-    return list(pick(candidates(chunks), scores, features))
+    return [at for at, _ in pick(candidates(chunks), scores, features)]
 
 
 def by_score_and_id(chunks: Chunks) -> list[int]:
@@ -56,6 +56,14 @@ def by_score_and_id(chunks: Chunks) -> list[int]:
 @given(CHUNKS)
 def test_without_folding_and_diversity_the_order_is_that_of_score_and_id(chunks: Chunks) -> None:
     assert picked(chunks, PLAIN) == by_score_and_id(chunks)
+
+
+@given(CHUNKS)
+def test_scores_fall_with_the_rank_though_a_surplus_comes_behind(chunks: Chunks) -> None:
+    # Fused scores lie between -1 and 1.
+    scores = np.array([score / 2 - 1 for score, _, _ in chunks], dtype=np.float32)
+    found = [score for _, score in pick(candidates(chunks), scores, DIVERSITY)]
+    assert found == sorted(found, reverse=True)
 
 
 @given(CHUNKS)
@@ -111,7 +119,7 @@ def test_of_two_copies_the_better_one_stands_and_of_equals_the_first_by_id() -> 
 
 def test_picking_waits_until_it_is_asked() -> None:
     chosen = pick(candidates([(1, 0, 0), (2, 0, 1)]), np.array([1, 2], dtype=np.float32), Features())
-    assert next(chosen) == 1
-    assert next(chosen) == 0
+    assert next(chosen) == (1, 2.0)
+    assert next(chosen) == (0, 1.0)
     with pytest.raises(StopIteration):
         next(chosen)

@@ -14,6 +14,9 @@ from rag.search.fusion import Scores
 
 # So many passages of one section come before those of others; the rest follow behind.
 MAX_PER_SECTION = 3
+# What is taken off the scores of those behind, so that scores still fall with the rank: more than any two
+# fused scores can differ.
+BEHIND = 3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,8 +64,8 @@ class Candidates:
         return sorted(range(len(self.chunk_ids)), key=lambda at: (-scores[at], self.chunk_ids[at]))
 
 
-def pick(candidates: Candidates, scores: Scores, features: Features) -> Iterator[int]:
-    """Yield the places of the candidates in the order of the ranking.
+def pick(candidates: Candidates, scores: Scores, features: Features) -> Iterator[tuple[int, float]]:
+    """Yield the places of the candidates in the order of the ranking, each with its score.
 
     Of chunks with the same content only the first comes; what a section has too many of comes last.
     """
@@ -78,8 +81,8 @@ def pick(candidates: Candidates, scores: Scores, features: Features) -> Iterator
         if features.diversity and sections[section_of[at]] > MAX_PER_SECTION:
             surplus.append(at)
         else:
-            yield at
-    yield from surplus
+            yield at, float(scores[at])
+    yield from ((at, float(scores[at]) - BEHIND) for at in surplus)
 
 
 def distinct(candidates: Candidates, features: Features) -> int:

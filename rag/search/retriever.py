@@ -107,8 +107,8 @@ class Retriever:
         missing = self._reader.missing(asked.names, candidates.chunk_ids)
         scores = self._fused(candidates)
         scores = scores - demotions(asked.text, candidates.traits, missing, filters, self.features)
-        places = islice(pick(candidates, scores, self.features), count)
-        return [self._hit(asked, candidates, float(scores[at]), missing[:, at], at, filters) for at in places]
+        picked = islice(pick(candidates, scores, self.features), count)
+        return [self._hit(asked, candidates, score, missing[:, at], at, filters) for at, score in picked]
 
     def _fused(self, candidates: Candidates) -> Scores:
         dense, lexical = candidates.dense, candidates.lexical

@@ -5,10 +5,12 @@ Names are a contract: fields may be added, none renamed.
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic_core import PydanticCustomError
 
 from rag.answer.answer import Answer
 from rag.index.filters import MAX_VALUE_LENGTH, MAX_VALUES, Filters
@@ -17,12 +19,20 @@ from rag.search.question import DEFAULT_TOP_K, MAX_HISTORY, MAX_QUESTION, MAX_TO
 PROBLEM_TYPE = "application/problem+json"
 # Longer than a question: an assistant's turn may be a whole answer, of which nothing is read.
 MAX_TURN = 20_000
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
 
 _Texts = Annotated[
     list[Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_VALUE_LENGTH)]],
     Field(max_length=MAX_VALUES),
 ]
+
+
+def _day(value: object) -> object:
+    """A date as it is written; by itself pydantic would take a number for seconds since 1970."""
+    if value is None or (isinstance(value, str) and _DAY.fullmatch(value)):
+        return value
+    raise PydanticCustomError("no_day", "must be a date such as 2026-01-31")
 
 
 class _Given(BaseModel):
@@ -46,7 +56,7 @@ class FiltersModel(_Given):
     )
     tags: _Texts = []
     doc_id: _Texts = []
-    last_reviewed_after: date | None = Field(
+    last_reviewed_after: Annotated[date | None, BeforeValidator(_day)] = Field(
         default=None, description="Leaves out documents reviewed on that day, earlier, or at no known date."
     )
 
@@ -131,7 +141,7 @@ class PassageModel(_FromRecord):
     links: list[LinkModel]
     citation: CitationModel
     location: LocationModel
-    also_in: list[str] = Field(description="Other documents that hold the same content.")
+    also_in: list[str] = Field(description="Other documents that hold the same words.")
     missing: list[str] = Field(
         description="Cancers and drugs that the question names and this passage does not mention."
     )
