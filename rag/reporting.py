@@ -50,7 +50,7 @@ def tell_build(report: BuildReport, console: Console) -> None:
 def tell_answer(answer: Answer, console: Console) -> None:
     """Print the passages for a person to read."""
     if not answer.passages:
-        _line(console, "No passage in the index can be returned.")
+        _line(console, "No active document in the index passes the filters.")
     for passage in answer.passages:
         _tell_passage(passage, console)
 
