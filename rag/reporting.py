@@ -49,8 +49,10 @@ def tell_build(report: BuildReport, console: Console) -> None:
 
 def tell_answer(answer: Answer, console: Console) -> None:
     """Print the passages for a person to read."""
+    for word, meant in answer.corrections.items():
+        _line(console, f"searched also for: {meant} ({word})")
     if not answer.passages:
-        _line(console, "No active document in the index passes the filters.")
+        _line(console, "No document passes the filters (without status=..., only active ones are searched).")
     for passage in answer.passages:
         _tell_passage(passage, console)
 

@@ -594,7 +594,7 @@ class BackendContract:
         ("filters", "expected"),
         [
             (Filters(), "abcde"),
-            (Filters(status=()), "abcdefg"),
+            (Filters(status=("active", "withdrawn", "draft")), "abcdefg"),
             (Filters(status=("withdrawn",)), "f"),
             (Filters(status=("WITHDRAWN", "draft")), "fg"),
             (Filters.parse({"status": []}), "abcde"),

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,9 +23,11 @@ DIVERSITY = Features(copies=False)
 CHUNK = st.tuples(st.integers(0, 4), st.integers(0, 2), st.integers(0, 5))
 CHUNKS = st.lists(CHUNK, max_size=14)
 Chunks = Sequence[tuple[int, int, int]]
+# Which of the names in a question each chunk lacks, [names, n].
+Missing = npt.NDArray[np.bool_] | None
 
 
-def candidates(chunks: Chunks) -> Candidates:
+def candidates(chunks: Chunks, missing: Missing = None) -> Candidates:
     """Chunks whose ids run against their order."""
     count = len(chunks)
     return Candidates(
@@ -40,6 +43,7 @@ def candidates(chunks: Chunks) -> Candidates:
             bibliography=np.zeros(count, dtype=np.bool_),
             contents=np.array([content for _, _, content in chunks], dtype=np.int64),
         ),
+        missing=np.zeros((0, count), dtype=np.bool_) if missing is None else missing,
     )
 
 
@@ -110,6 +114,14 @@ def test_the_fourth_passage_of_a_section_comes_behind_a_worse_one_of_another() -
     chunks = [(9, 0, 0), (8, 0, 1), (7, 0, 2), (6, 0, 3), (5, 0, 4), (1, 1, 5)]
     assert picked(chunks, Features()) == [0, 1, 2, 5, 3, 4]
     assert picked(chunks, Features(diversity=False)) == [0, 1, 2, 3, 4, 5]
+
+
+def test_a_copy_under_the_title_that_was_asked_for_does_not_fold_into_another() -> None:
+    lacks = np.array([[True, False, True]])
+    chosen = pick(
+        candidates([(2, 0, 7), (1, 1, 7), (0, 2, 7)], lacks), np.array([2, 1, 0], dtype=np.float32), COPIES
+    )
+    assert [at for at, _ in chosen] == [0, 1]
 
 
 def test_of_two_copies_the_better_one_stands_and_of_equals_the_first_by_id() -> None:

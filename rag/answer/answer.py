@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ class Location:
 class Passage:
     """A chunk in an answer. `rank` counts from 1; `score` only orders. `metadata` holds the document's
     own keys that Citewell does not know. `also_in` are the other documents with the same content,
-    `missing` the names in the question (a cancer, a drug) that the passage does not mention.
+    `missing` the names in the question (a cancer, a drug, a topic) that the passage does not mention.
     """
 
     rank: int
@@ -53,12 +53,16 @@ class Passage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What `/ask` answers. `timings_ms` has the stages `read`, `encode`, `search`, `rank`, `cite` and their
-    `total` (and `rerank` where a reranker is at work).
+    """What `/ask` answers.
+
+    `corrections` maps words of the question that look misspelled to the words searched beside them.
+    `timings_ms` has the stages `read`, `encode`, `search`, `rank`, `cite` and their `total` (and `rerank`
+    where a reranker is at work).
     """
 
     request_id: str
     passages: tuple[Passage, ...]
+    corrections: Mapping[str, str]
     index: IndexInfo
     timings_ms: dict[str, float]
 
@@ -114,6 +118,7 @@ class Answerer:
         return Answer(
             request_id=uuid.uuid4().hex,
             passages=passages,
+            corrections=ranking.corrections,
             index=self.backend.info,
             timings_ms=timings,
         )

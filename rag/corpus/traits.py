@@ -11,12 +11,14 @@ import zlib
 from array import array
 from dataclasses import dataclass
 
-# Two texts that differ in these words alone say the same. Nothing that could turn a sense stands here.
-_SMALL_WORDS = frozenset(("a", "an", "the", "and", "of", "to", "in", "is", "are", "was", "were", "be"))
-
 _WORD = re.compile(r"[^\W_]+")
-# '1.5', '1-5' and '1/5' are other numbers, and '<5' is another one than '>5'.
-_CONTENT = re.compile(r"\d+(?:[.,:/–−-]\d+)+|[^\W_]+|[<>≤≥±%]")
+# What may differ between copies: marks of lists and quotes, brackets, and punctuation that no number needs.
+_LAYOUT = re.compile(
+    r"^[ \t]*[-\u2013\u2022*][ \t]+"
+    r"|[\"'\u2018\u2019\u201c\u201d*\u2022()\[\]]"
+    r"|(?<!\d)[.,;:!?](?!\d)|[.,;:!?](?=\s|$)",
+    re.MULTILINE,
+)
 _SHINGLE = 5
 # One shingle in four is kept; which ones depends on the shingle only, so samples can be compared.
 _KEPT_OF = 4
@@ -31,7 +33,8 @@ class TextTraits:
     """Traits of one text.
 
     `sketch` holds a sample of its 5-word shingles as sorted CRC-32 values, by which texts are compared.
-    Texts of equal `content_key` have the same words in the same order, articles and the like aside.
+    Texts of equal `content_key` have the same words, numbers and signs in the same order; only case,
+    white space, quotes, brackets, list marks and the points between sentences may differ.
     """
 
     sketch: array[int]
@@ -43,8 +46,7 @@ def text_traits(text: str) -> TextTraits:
     """The traits of a chunk's plain text."""
     folded = text.casefold()
     words = _WORD.findall(folded)
-    key = _content_key(_CONTENT.findall(folded))
-    return TextTraits(_sketch(words), key, _is_bibliography(text, len(words)))
+    return TextTraits(_sketch(words), _content_key(folded), _is_bibliography(text, len(words)))
 
 
 def _sketch(words: list[str]) -> array[int]:
@@ -55,10 +57,10 @@ def _sketch(words: list[str]) -> array[int]:
     return array("I", sorted(value for value in shingles if value % _KEPT_OF == 0))
 
 
-def _content_key(words: list[str]) -> int:
-    """63 bits over the words that matter: a number, a drug or a 'not' makes another key, 'the' does not."""
-    content = [word for word in words if word not in _SMALL_WORDS] or words
-    digest = hashlib.blake2b(" ".join(content).encode("utf-8", "surrogatepass"), digest_size=8).digest()
+def _content_key(folded: str) -> int:
+    """63 bits over the content: a number, a sign, a drug or an 'a' makes another key, layout does not."""
+    content = " ".join(_LAYOUT.sub(" ", folded).split()) or folded
+    digest = hashlib.blake2b(content.encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1
 
 

@@ -106,9 +106,11 @@ def chunks_of_index(backend: Backend, *, dim: int, filters: Filters = NO_FILTERS
     """
     anywhere = np.full(dim, dim**-0.5, dtype=np.float32)
 
+    chosen = {one.casefold() for one in filters.doc_id}
+
     @cache
     def chunks_of(doc_id: str) -> list[Chunk]:
-        if not doc_id or (filters.doc_id and doc_id not in filters.doc_id):
+        if not doc_id or (chosen and doc_id.casefold() not in chosen):
             return []
         hits = backend.search(anywhere, backend.info.chunks, replace(filters, doc_id=(doc_id,)))
         return [one.chunk for one in backend.chunks([hit.chunk_id for hit in hits])]

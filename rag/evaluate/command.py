@@ -80,8 +80,8 @@ class Outcome:
 
 def carry_out(request: Request, root: Path, *, threads: int | None, watch: Watch) -> Outcome:
     """Evaluate the index folder `root` as asked. Raises `InvalidRequest` and whatever opening raises."""
-    _check_folder(request.run_out)
     questions = _questions(request)
+    _check_run_out(request.run_out, questions)
     depth = _depth(request.all_measures)
     baseline = _baseline(request, questions, depth)
     reranker = CrossEncoderReranker(request.reranker) if request.reranker else None
@@ -189,10 +189,16 @@ class _Parts:
         self.outcome.value["misses"] = [asdict(miss) for miss in worst]
 
 
-def _check_folder(run_out: Path | None) -> None:
+def _check_run_out(run_out: Path | None, questions: Sequence[Question]) -> None:
     """Raise `InvalidRequest` before the work, not after it, when the run could not be written."""
-    if run_out is not None and not run_out.parent.is_dir():
+    if run_out is None:
+        return
+    if run_out.is_dir():
+        raise InvalidRequest("run_out", f"{run_out} is a folder; name a file in it")
+    if not run_out.parent.is_dir():
         raise InvalidRequest("run_out", f"there is no folder {run_out.parent}; make it, or name another")
+    if blank := next((one.query_id for one in questions if len(one.query_id.split()) != 1), None):
+        raise InvalidRequest("run_out", f"a run has no place for white space in the query_id '{blank}'")
 
 
 def _questions(request: Request) -> list[Question]:

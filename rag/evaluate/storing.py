@@ -79,7 +79,10 @@ def read_baseline(
     """
     if any(text.lstrip().startswith("{") for _, text in islice(read_lines(path), 1)):
         return read_evaluation(path)
-    return evaluate_run(read_run(path), questions, depth=depth, measures=measures)
+    run = read_run(path)
+    if run.keys().isdisjoint(question.query_id for question in questions):
+        raise InvalidRequest(str(path), "is a run of other questions: it has none of these query_ids")
+    return evaluate_run(run, questions, depth=depth, measures=measures)
 
 
 def check_complete(evaluation: Evaluation, path: Path) -> Evaluation:

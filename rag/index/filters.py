@@ -5,6 +5,7 @@ A document must meet every condition that is set, and a condition is met by any 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from datetime import date
@@ -15,6 +16,8 @@ from rag.errors import InvalidRequest
 
 MAX_VALUES = 200
 MAX_VALUE_LENGTH = 500
+# A date as it is written here; the standard library reads 20260131 and week dates as well.
+DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +39,14 @@ class Filters:
     doc_id: tuple[str, ...] = ()
     last_reviewed_after: date | None = None
 
+    def __post_init__(self) -> None:
+        for name in LIST_FILTERS:
+            values = getattr(self, name)
+            if not isinstance(values, tuple) or not all(isinstance(one, str) for one in values):
+                raise InvalidRequest(f"filters.{name}", "must be a tuple of texts; Filters.parse takes lists")
+        if not self.status:
+            raise InvalidRequest("filters.status", "must name the statuses to search, such as 'active'")
+
     @classmethod
     def parse(cls, given: Mapping[str, Any]) -> Filters:
         """Filters from names and plain values: lists of texts (or one text), a date or an ISO date.
@@ -46,7 +57,7 @@ class Filters:
         values: dict[str, Any] = {}
         for name, value in given.items():
             if name not in FILTER_NAMES:
-                raise InvalidRequest(f"filters.{name:.80}", _unknown(name))
+                raise InvalidRequest(f"filters.{name!s:.80}", _unknown(str(name)))
             read = _read_date if name == DATE_FILTER else _read_texts
             if value is not None and (wanted := read(f"filters.{name}", value)):
                 values[name] = wanted
@@ -100,7 +111,7 @@ def _read_date(field: str, value: Any) -> date:
         # A datetime is a date with a time of day, which means nothing here.
         if isinstance(value, date):
             return date(value.year, value.month, value.day)
-        if not isinstance(value, str):
+        if not isinstance(value, str) or not DAY.fullmatch(value):
             raise TypeError
         return date.fromisoformat(value)
     except (TypeError, ValueError):

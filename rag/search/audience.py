@@ -20,7 +20,7 @@ _ASKS_ABOUT_A_CHILD = re.compile(
     r"adolescen\w*|teen\w*|boys?|girls?|grand(child\w*|kids?|sons?|daughters?)|niece|nephew|"
     r"months?[- ]old|little (one|brother|sister))\b|"
     # An age in years, from twenty on only that of a grown-up.
-    r"(?<![2-9]\d)[- ]years?[- ]old\b|(?<![2-9]\d)(?<![2-9]\d )(?<![^\W\d])y/?o\b",
+    r"(?<![2-9]\d)(?<!\d\d\d)[- ]years?[- ]old\b|(?<![2-9]\d)(?<![2-9]\d )(?<![^\W\d])y/?o\b",
     re.IGNORECASE,
 )
 

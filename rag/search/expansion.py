@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -13,13 +14,19 @@ from rag.search.words import FUNCTION_WORDS, content_words, words
 
 # Against 1 for a word of the question (measured: docs/quality.md).
 _SYNONYM_WEIGHT = 0.9
+# In small letters it is a word like any other, so the lay terms cannot have it.
+_ALL = re.compile(r"\bALL\b")
 # Only so many words are looked at for slips: in a text of garbage each would be compared with thousands.
 _MOST_CHECKED = 40
 
 
 @dataclass(frozen=True, slots=True)
 class Expanded:
-    """The terms to search by; `words` are the question's in order, with `corrections` made in them."""
+    """The terms to search by, the question's words in order as they stand, and what they may stand for.
+
+    A corrected word is searched beside its correction and never replaced: an unknown drug is not to be
+    taken for a known one that is spelled alike.
+    """
 
     terms: tuple[Term, ...]
     words: tuple[str, ...]
@@ -42,15 +49,15 @@ class Expander:
 
     def expand(self, question: str) -> Expanded:
         """Return the terms for `question`, its own words first."""
+        question = _spelled_out(question)
         own = content_words(question)
         corrections = self._corrections(own)
-        asked = tuple(corrections.get(word, word) for word in words(question))
         terms = [Term(word) for word in (*own, *corrections.values())]
         if self.lay_terms:
             lay = [corrections.get(word, word) for word in words_of(question)]
             for phrase in self.lay_terms.expand(lay):
                 terms.extend(_synonyms(phrase))
-        return Expanded(tuple(terms), asked, corrections)
+        return Expanded(tuple(terms), tuple(words(question)), corrections)
 
     def _corrections(self, own: Sequence[str]) -> dict[str, str]:
         if self.speller is None:
@@ -58,6 +65,11 @@ class Expander:
         checked = [word for word in own[:_MOST_CHECKED] if word not in self._lay_words]
         found = {word: self.speller.correct(word) for word in checked}
         return {word: meant for word, meant in found.items() if meant}
+
+
+def _spelled_out(question: str) -> str:
+    """The question with "ALL" in capitals, among small letters, as the leukemia that it is."""
+    return question if question.isupper() else _ALL.sub("acute lymphoblastic leukemia", question)
 
 
 def _synonyms(phrase: str) -> list[Term]:

@@ -7,7 +7,7 @@ mostly in chunks of pages that are titled with it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -30,10 +30,15 @@ Stems = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """A name as it stands in the question, and the stems of every form that counts as the same."""
+    """A name as it stands in the question, and the stems of every form that counts as the same.
+
+    `proper` is false where it is only taken to be meant: an everyday word that lay terms lead to a name
+    ("gut" for "intestine"), or a word set right.
+    """
 
     text: str
     forms: tuple[Stems, ...]
+    proper: bool = True
 
 
 class Names:
@@ -45,14 +50,22 @@ class Names:
         self._lay_terms = lay_terms
         self._chunks = backend.info.chunks
 
-    def find(self, words: Sequence[str]) -> list[Name]:
-        """The names among a question's words (lower case, in order); the longest at each place."""
+    def find(self, words: Sequence[str], corrections: Mapping[str, str] | None = None) -> list[Name]:
+        """The names among a question's words (lower case, in order); the longest at each place.
+
+        Where `corrections` make a name of a word, the word as it was written is a name as well: a drug
+        that the index does not know may be spelled like one that it knows.
+        """
+        corrections = corrections or {}
+        meant = [corrections.get(word, word) for word in words]
         found: list[Name] = []
         at = 0
         while at < len(words):
-            name, taken = self._at(words, at)
+            name, taken = self._at(meant, at)
+            slips = [word for word in words[at : at + taken] if word in corrections]
             if name:
-                found.append(name)
+                found.append(replace(name, proper=name.proper and not slips))
+                found.extend(Name(slip, (self._stems((slip,)),)) for slip in slips)
             at += taken
         return list({name.forms: name for name in found}.values())
 
@@ -69,7 +82,8 @@ class Names:
         for length in range(min(_LONGEST, len(words) - at), 0, -1):
             run = tuple(words[at : at + length])
             if forms := self._forms(run):
-                return Name(" ".join(self._shown(word) for word in run), forms), length
+                proper = self._is_name(run) or not any(word in self._usage for word in run)
+                return Name(" ".join(self._shown(word) for word in run), forms, proper), length
         return None, 1
 
     def _shown(self, word: str) -> str:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from rag.errors import InvalidRequest
 from rag.index.backend import Backend, Term
 from rag.search.english import english_words
-from rag.search.expansion import Expander
+from rag.search.expansion import Expanded, Expander
 from rag.search.features import Features
 from rag.search.followup import leans_on_history, names_before
 from rag.search.lay_terms import load_lay_terms
@@ -22,6 +22,8 @@ MAX_QUESTION = 2000
 MAX_TOP_K = 50
 DEFAULT_TOP_K = 5
 MAX_HISTORY = 50
+# What was said longer ago is not what "it" stands for.
+_TURNS_READ = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ class QuestionReader:
     def read(self, question: str, history: Sequence[str] = ()) -> Question:
         """Understand a question, with the names of an earlier turn where it leans on one."""
         expanded = self._expander.expand(question)
-        names = self._names.find(expanded.words)
+        names = self._named(expanded)
         if history and leans_on_history(question, names) and (earlier := self._earlier(history)):
             known = {name.forms for name in names}
             brought = [name for name in earlier if name.forms not in known]
@@ -64,7 +66,10 @@ class QuestionReader:
         return self._names.missing(names, chunk_ids)
 
     def _earlier(self, history: Sequence[str]) -> Sequence[Name]:
-        return names_before(history, lambda turn: self._names.find(self._expander.expand(turn).words))
+        return names_before(history[-_TURNS_READ:], lambda turn: self._named(self._expander.expand(turn)))
+
+    def _named(self, expanded: Expanded) -> list[Name]:
+        return self._names.find(expanded.words, expanded.corrections)
 
 
 def check_request(question: str, top_k: int, history: Sequence[str] = ()) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
 from rag.index.backend import Traits
 from rag.search.features import Features
@@ -24,8 +25,8 @@ class RankedHit:
     """A chunk in a ranking. `score` orders and means nothing else.
 
     `dense` is its inner product with the question and `lexical` its BM25 score, None where that search
-    did not take part or found no word. `also_in` are other documents with the same content, `missing`
-    the names in the question that the chunk does not mention.
+    did not bring it up. `also_in` are other documents with the same content, `missing` the names in the
+    question (a cancer, a drug, a topic) that the chunk, its headings and its title do not mention.
     """
 
     chunk_id: str
@@ -52,12 +53,17 @@ class Ranking:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidates:
-    """What the searches brought up, as parallel columns [n]; `lexical` is 0 where no word was found."""
+    """What the searches brought up, as parallel columns [n].
+
+    `lexical` is 0 where the lexical search did not bring a chunk up. `missing` [names, n] tells which of
+    the names in the question a chunk does not mention.
+    """
 
     chunk_ids: Sequence[str]
     dense: Scores | None
     lexical: Scores | None
     traits: Traits
+    missing: npt.NDArray[np.bool_]
 
     def ordered(self, scores: Scores) -> list[int]:
         """The places of the candidates by (−score, chunk_id)."""
@@ -67,16 +73,18 @@ class Candidates:
 def pick(candidates: Candidates, scores: Scores, features: Features) -> Iterator[tuple[int, float]]:
     """Yield the places of the candidates in the order of the ranking, each with its score.
 
-    Of chunks with the same content only the first comes; what a section has too many of comes last.
+    Of chunks with the same content only the first comes; what a section has too many of comes last. A
+    copy under a title that the question names does not fold into one under another title.
     """
-    seen: set[int] = set()
+    seen: set[tuple[int, bytes]] = set()
     sections: Counter[int] = Counter()
     surplus: list[int] = []
     contents, section_of = candidates.traits.contents.tolist(), candidates.traits.sections.tolist()
+    lacks = [column.tobytes() for column in candidates.missing.T]
     for at in candidates.ordered(scores):
-        if features.copies and contents[at] in seen:
+        if features.copies and (contents[at], lacks[at]) in seen:
             continue
-        seen.add(contents[at])
+        seen.add((contents[at], lacks[at]))
         sections[section_of[at]] += 1
         if features.diversity and sections[section_of[at]] > MAX_PER_SECTION:
             surplus.append(at)
@@ -86,6 +94,6 @@ def pick(candidates: Candidates, scores: Scores, features: Features) -> Iterator
 
 
 def distinct(candidates: Candidates, features: Features) -> int:
-    """How many hits `pick` yields."""
+    """How many hits `pick` yields at the least."""
     contents = candidates.traits.contents
     return len(np.unique(contents)) if features.copies else len(contents)

@@ -5,11 +5,10 @@ Off unless a model is named. Any object with `scores` fits.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Protocol
 
+from rag.encoders.source import find_model
 from rag.errors import EncoderNotFound, EncoderUnusable
 
 # How many hits are read again. A cross-encoder takes some milliseconds for each.
@@ -30,9 +29,6 @@ class CrossEncoderReranker:
 
     def __init__(self, name: str) -> None:
         """Load it. Raises `EncoderNotFound` or `EncoderUnusable`."""
-        looks_like_a_path = os.sep in name and not Path(name).exists() and name.startswith((".", os.sep))
-        if looks_like_a_path:
-            raise EncoderNotFound(f"there is no reranker in {name}; {_MENDED}")
         self._model = _load(name)
         self.name = name
 
@@ -53,10 +49,11 @@ def _load(name: str) -> Any:
     logging.disable_progress_bar()
     logging.set_verbosity_error()
     try:
-        model = CrossEncoder(name, device="cpu")
-    except OSError as error:
-        reason = str(error).strip().splitlines()[0]
-        raise EncoderNotFound(f"no reranker '{name}' can be loaded ({reason}); {_MENDED}") from error
+        folder = find_model(name).folder
+    except EncoderNotFound as error:
+        raise EncoderNotFound(f"there is no reranker '{name}' ({error}); {_MENDED}") from None
+    try:
+        model = CrossEncoder(str(folder), device="cpu")
     except Exception as error:  # the library raises whatever its layers raise
         raise EncoderUnusable(f"the reranker '{name}' cannot be loaded: {error}; {_MENDED}") from error
     if model.num_labels != 1:

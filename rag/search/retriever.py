@@ -65,7 +65,7 @@ class Retriever:
         hits = self._ranked(asked, candidates, filters, max(top_k, DEPTH) if self._reranker else top_k)
         clock.lap("rank")
         if self._reranker:
-            hits = self._reranked(asked, hits)[:top_k]
+            hits = self._reranked(self._reranker, asked, hits)[:top_k]
             clock.lap("rerank")
         names = tuple(name.text for name in asked.names)
         return Ranking(tuple(hits), clock.laps, names, asked.corrections)
@@ -74,7 +74,7 @@ class Retriever:
         self, asked: Question, vector: Vectors | None, top_k: int, filters: Filters
     ) -> Candidates:
         """Both searches over; deeper ones where copies leave fewer than `top_k` different chunks."""
-        depth = max(_POOL, 2 * top_k)
+        depth = _POOL
         while True:
             candidates, exhausted = self._pool(asked, vector, depth, filters)
             if exhausted or distinct(candidates, self.features) >= top_k:
@@ -98,17 +98,17 @@ class Retriever:
             dense=_column(dense, chunk_ids) if vector is not None else None,
             lexical=_column(lexical, chunk_ids) if self.features.lexical else None,
             traits=self.backend.traits(chunk_ids),
+            missing=self._reader.missing(asked.names, chunk_ids),
         )
         return candidates, len(near) < depth and len(worded) < depth
 
     def _ranked(
         self, asked: Question, candidates: Candidates, filters: Filters, count: int
     ) -> list[RankedHit]:
-        missing = self._reader.missing(asked.names, candidates.chunk_ids)
-        scores = self._fused(candidates)
-        scores = scores - demotions(asked.text, candidates.traits, missing, filters, self.features)
+        amounts = demotions(asked.text, candidates.traits, candidates.missing, filters, self.features)
+        scores = self._fused(candidates) - amounts
         picked = islice(pick(candidates, scores, self.features), count)
-        return [self._hit(asked, candidates, score, missing[:, at], at, filters) for at, score in picked]
+        return [self._hit(asked, candidates, score, at, filters) for at, score in picked]
 
     def _fused(self, candidates: Candidates) -> Scores:
         dense, lexical = candidates.dense, candidates.lexical
@@ -123,7 +123,6 @@ class Retriever:
         asked: Question,
         candidates: Candidates,
         score: float,
-        missing: npt.NDArray[np.bool_],
         at: int,
         filters: Filters,
     ) -> RankedHit:
@@ -136,16 +135,19 @@ class Retriever:
             dense=None if candidates.dense is None else float(candidates.dense[at]),
             lexical=float(lexical[at]) if lexical is not None and lexical[at] else None,
             also_in=tuple(also_in),
-            missing=tuple(name.text for name, lacks in zip(asked.names, missing, strict=True) if lacks),
+            missing=_absent(asked, candidates.missing[:, at]),
         )
 
-    def _reranked(self, asked: Question, hits: Sequence[RankedHit]) -> list[RankedHit]:
-        if self._reranker is None:
-            return list(hits)
+    def _reranked(self, reranker: Reranker, asked: Question, hits: Sequence[RankedHit]) -> list[RankedHit]:
         stored = self.backend.chunks([hit.chunk_id for hit in hits])
-        scores = self._reranker.scores(asked.text, [one.chunk.embedded_text for one in stored])
+        scores = reranker.scores(asked.text, [one.chunk.embedded_text for one in stored])
         judged = [replace(hit, score=score) for hit, score in zip(hits, scores, strict=True)]
         return sorted(judged, key=lambda hit: (-hit.score, hit.chunk_id))
+
+
+def _absent(asked: Question, missing: npt.NDArray[np.bool_]) -> tuple[str, ...]:
+    """The names that a person would look for in vain."""
+    return tuple(name.text for name, lacks in zip(asked.names, missing, strict=True) if lacks and name.proper)
 
 
 def _column(scores: dict[str, float], chunk_ids: Sequence[str]) -> Scores:

@@ -6,7 +6,7 @@ the index knows is very near.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from rapidfuzz import process
 from rapidfuzz.distance import OSA
@@ -16,8 +16,6 @@ from rag.search.words import FUNCTION_WORDS
 # A word in fewer chunks may itself be a slip of the page.
 _FEWEST_CHUNKS = 2
 _SHORTEST = 5
-# Two slips are forgiven only where they cannot make another word of it.
-_LONG = 10
 
 
 class Speller:
@@ -27,42 +25,54 @@ class Speller:
         self,
         vocabulary: Mapping[str, int],
         stems: Callable[[str], Sequence[str]],
-        ordinary: Container[str] = frozenset(),
+        ordinary: Iterable[str] = (),
     ) -> None:
-        self._stems, self._vocabulary, self._ordinary = stems, vocabulary, ordinary
-        self._known = {stem: count for stem, count in vocabulary.items() if count >= _FEWEST_CHUNKS}
-        self._by_length: dict[int, list[str]] = {}
-        for stem in self._known:
-            if stem.isalpha() and stem not in FUNCTION_WORDS:
-                self._by_length.setdefault(len(stem), []).append(stem)
+        self._stems, self._vocabulary = stems, vocabulary
+        self._ordinary = frozenset(ordinary)
+        self._known = {
+            stem: count
+            for stem, count in vocabulary.items()
+            if count >= _FEWEST_CHUNKS and stem.isalpha() and stem not in FUNCTION_WORDS
+        }
+        self._known_by_length = _by_length(self._known)
+        self._ordinary_by_length = _by_length(self._ordinary)
 
     def correct(self, word: str) -> str | None:
         """The word that was meant by a lower-case one, None when that is known or nothing is near.
 
-        It need not be a word of the language, but its stem is one of the index. Near is one slip (a
-        letter too many, too few, wrong or swapped with the next one), two in a word of ten letters. Of
-        several the one with the same first letter wins, then the most frequent.
+        Its stem is one of the index and one slip away: a letter too many, too few, wrong, or swapped
+        with the next one. More slips would make one drug or disease of another. Of several the one with
+        the same first letter wins, then the most frequent.
         """
         if len(word) < _SHORTEST or not word.isalpha() or word in self._ordinary:
             return None
         stem = next(iter(self._stems(word)), "")
         if len(stem) < _SHORTEST - 1 or stem in self._vocabulary:
             return None
-        slips = 1 if len(word) < _LONG else 2
-        found = process.extract(
-            stem,
-            [known for size in range(len(stem) - slips, len(stem) + slips + 1) for known in self._of(size)],
-            scorer=OSA.distance,
-            score_cutoff=slips,
-            limit=None,
+        near = sorted(
+            (known[0] != stem[0], -self._known[known], known)
+            for known in _one_slip_away(stem, self._known_by_length)
         )
-        near = sorted((slip, known[0] != stem[0], -self._known[known], known) for known, slip, _ in found)
-        return next((meant for *_, known in near if (meant := self._word_of(known))), None)
+        return next((meant for *_, known in near if (meant := self._word_of(known, word))), None)
 
-    def _word_of(self, stem: str) -> str | None:
-        """A word with this stem. A search stems its words, and "diseas" would come out as "disea"."""
-        forms = (stem, f"{stem}e", f"{stem[:-1]}y", f"{stem}al", f"{stem}ly")
+    def _word_of(self, stem: str, slip: str) -> str | None:
+        """A word with this stem, to be read by a person: one of the language where it is near `slip`.
+
+        It is stemmed again when it is searched, and "diseas" would come out as "disea".
+        """
+        near = sorted(_one_slip_away(slip, self._ordinary_by_length))
+        forms = (*near, stem, f"{stem}e", f"{stem[:-1]}y", f"{stem}al", f"{stem}ly")
         return next((form for form in forms if list(self._stems(form)) == [stem]), None)
 
-    def _of(self, length: int) -> Sequence[str]:
-        return self._by_length.get(length, ())
+
+def _by_length(words: Iterable[str]) -> dict[int, list[str]]:
+    found: dict[int, list[str]] = {}
+    for word in words:
+        found.setdefault(len(word), []).append(word)
+    return found
+
+
+def _one_slip_away(word: str, by_length: Mapping[int, list[str]]) -> list[str]:
+    choices = [one for size in range(len(word) - 1, len(word) + 2) for one in by_length.get(size, ())]
+    near = process.extract(word, choices, scorer=OSA.distance, score_cutoff=1, limit=None)
+    return [one for one, _, _ in near]

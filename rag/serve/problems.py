@@ -38,7 +38,7 @@ STATUS: dict[type[errors.CitewellError], HTTPStatus] = {
 _PLAIN = {
     "missing": "is required",
     "extra_forbidden": "is not a field of this request",
-    "model_attributes_type": "must be a JSON object, sent as application/json",
+    "model_attributes_type": "must be a JSON object",
     "string_unicode": "must be valid Unicode text",
 }
 # A hostile request is not answered with its own size.

@@ -5,7 +5,6 @@ Names are a contract: fields may be added, none renamed.
 
 from __future__ import annotations
 
-import re
 from datetime import date
 from typing import Annotated, Any, Literal
 
@@ -13,13 +12,12 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 from pydantic_core import PydanticCustomError
 
 from rag.answer.answer import Answer
-from rag.index.filters import MAX_VALUE_LENGTH, MAX_VALUES, Filters
+from rag.index.filters import DAY, MAX_VALUE_LENGTH, MAX_VALUES, Filters
 from rag.search.question import DEFAULT_TOP_K, MAX_HISTORY, MAX_QUESTION, MAX_TOP_K
 
 PROBLEM_TYPE = "application/problem+json"
 # Longer than a question: an assistant's turn may be a whole answer, of which nothing is read.
 MAX_TURN = 20_000
-_DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
 
 _Texts = Annotated[
@@ -30,7 +28,7 @@ _Texts = Annotated[
 
 def _day(value: object) -> object:
     """A date as it is written; by itself pydantic would take a number for seconds since 1970."""
-    if value is None or (isinstance(value, str) and _DAY.fullmatch(value)):
+    if value is None or (isinstance(value, str) and DAY.fullmatch(value)):
         return value
     raise PydanticCustomError("no_day", "must be a date such as 2026-01-31")
 
@@ -82,7 +80,7 @@ class AskRequest(_Given):
         [],
         max_length=MAX_HISTORY,
         description="Earlier turns, oldest first. A question such as 'what about its side effects?' takes "
-        "the cancer or drug that it leaves out from the user's turns.",
+        "the name that it leaves out from the user's turns.",
     )
 
 
@@ -143,7 +141,7 @@ class PassageModel(_FromRecord):
     location: LocationModel
     also_in: list[str] = Field(description="Other documents that hold the same words.")
     missing: list[str] = Field(
-        description="Cancers and drugs that the question names and this passage does not mention."
+        description="Names in the question (cancers, drugs, topics) that this passage does not mention."
     )
     metadata: dict[str, Any] = Field(description="Front-matter keys that Citewell does not know.")
 
@@ -161,6 +159,9 @@ class AskResponse(BaseModel):
 
     request_id: str
     passages: list[PassageModel]
+    corrections: dict[str, str] = Field(
+        description="Words of the question that look misspelled, and what was searched beside them."
+    )
     index: IndexModel
     timings_ms: dict[str, float]
 
@@ -199,6 +200,7 @@ def to_response(answer: Answer) -> AskResponse:
     return AskResponse(
         request_id=answer.request_id,
         passages=[PassageModel.model_validate(passage) for passage in answer.passages],
+        corrections=dict(answer.corrections),
         index=IndexModel(id=index.index_id, built_at=index.built_at, encoder=index.encoder),
         timings_ms={stage: round(ms, 2) for stage, ms in answer.timings_ms.items()},
     )

@@ -121,8 +121,9 @@ class Lexical:
     """Reads a finished folder. Safe to search from several threads."""
 
     def __init__(self, folder: Path) -> None:
+        self._links: tempfile.TemporaryDirectory[str] | None = None
         try:
-            self._searcher = _open(folder).searcher()
+            self._searcher = self._open(folder).searcher()
         except (ValueError, OSError) as error:
             raise ArtefactCorrupt(
                 f"{folder} holds no lexical index ({error}); {rebuild_command(folder.parent)}"
@@ -130,6 +131,11 @@ class Lexical:
 
     def __len__(self) -> int:
         return int(self._searcher.num_docs)
+
+    def close(self) -> None:
+        """Remove the links that an index in a read-only folder was opened by."""
+        if self._links:
+            self._links.cleanup()
 
     def search(self, terms: Sequence[Term], k: int, allowed: Query | None = None) -> tuple[Rows, Scores]:
         """The `k` rows with the highest BM25 score among the allowed ones, best first; no zeros.
@@ -145,15 +151,42 @@ class Lexical:
         rows = self._searcher.fast_field_values("row", [address for _, address in found])
         return np.array(rows, dtype=np.int64), np.array([score for score, _ in found], dtype=np.float32)
 
+    def _open(self, folder: Path) -> tantivy.Index:
+        """Open it where it lies, or by links from a temporary folder where it cannot be written.
+
+        The library takes a lock beside the files even to read them, now and then later as well.
+        """
+        try:
+            return tantivy.Index.open(str(folder))
+        except ValueError as error:
+            if "ock" not in str(error):
+                raise
+        try:
+            self._links = tempfile.TemporaryDirectory(prefix="citewell-", ignore_cleanup_errors=True)
+        except OSError:
+            raise IndexNotWritable(
+                f"{folder} cannot be written and there is no temporary folder either; set TMPDIR to a "
+                "folder that can be written"
+            ) from None
+        for name in artefacts(folder):
+            (Path(self._links.name) / name).symlink_to((folder / name).resolve())
+        return tantivy.Index.open(self._links.name)
+
     @cached_property
     def vocabulary(self) -> dict[str, int]:
         """Every stem with the number of rows that hold it."""
         return dict(self._searcher.terms_with_prefix("body", ""))
 
+    @cached_property
+    def _title_vocabulary(self) -> dict[str, int]:
+        return dict(self._searcher.terms_with_prefix("title", ""))
+
     def count(self, phrase: Sequence[str], field: Literal["body", "title"]) -> int:
         """How many rows hold these stems one after the other in a field."""
-        if not all(self._searcher.doc_freq(field, stem) for stem in phrase):
-            return 0
+        known = self.vocabulary if field == "body" else self._title_vocabulary
+        counts = [known.get(stem, 0) for stem in phrase]
+        if len(counts) == 1 or not all(counts):
+            return min(counts, default=0)
         found = self._searcher.search(_phrase(field, phrase), 1, count=True)
         return int(found.count or 0)  # type: ignore[attr-defined]  # the stubs leave it out
 
@@ -197,26 +230,3 @@ def _phrase(field: str, phrase: Sequence[str]) -> Query:
     if len(phrase) == 1:
         return Query.term_query(_SCHEMA, field, phrase[0], "freq")
     return Query.phrase_query(_SCHEMA, field, list(phrase))
-
-
-def _open(folder: Path) -> tantivy.Index:
-    """Open it where it lies, or by links from a temporary folder where it cannot be written.
-
-    The library takes a lock beside the files even to read them.
-    """
-    try:
-        return tantivy.Index.open(str(folder))
-    except ValueError as error:
-        if "ock" not in str(error):
-            raise
-    try:
-        beside = tempfile.TemporaryDirectory(prefix="citewell-")
-    except OSError:
-        raise IndexNotWritable(
-            f"{folder} cannot be written and there is no temporary folder either; set TMPDIR to a folder "
-            "that can be written"
-        ) from None
-    with beside as links:
-        for name in artefacts(folder):
-            (Path(links) / name).symlink_to((folder / name).resolve())
-        return tantivy.Index.open(links)

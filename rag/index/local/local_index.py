@@ -34,7 +34,7 @@ class LocalIndex:
         self._store, self._vectors, self._lexical = store, vectors, lexical
         self._table = RowTable(store.ranked_rows(), store.documents())
         self._mentioning = lru_cache(_REMEMBERED_PHRASES)(self._packed_mentions)
-        self._counted = lru_cache(_REMEMBERED_PHRASES)(self._count)
+        self._titled: dict[tuple[str, ...], Occurrences] = {}
         self.info = _info(manifest)
 
     @classmethod
@@ -104,7 +104,15 @@ class LocalIndex:
 
     def occurrences(self, phrase: Sequence[str]) -> Occurrences:
         """See `Backend`."""
-        return self._counted(tuple(phrase))
+        key = tuple(phrase)
+        if key in self._titled:
+            return self._titled[key]
+        titled = self._lexical.count(key, "title")
+        found = Occurrences(mentioned=self._lexical.count(key, "body"), titled=titled)
+        # Only what stands in a title is remembered: anything else may be a part of somebody's question.
+        if titled:
+            self._titled[key] = found
+        return found
 
     def chunks(self, chunk_ids: Sequence[str]) -> list[StoredChunk]:
         """See `Backend`."""
@@ -117,6 +125,8 @@ class LocalIndex:
     def close(self) -> None:
         """See `Backend`."""
         self._store.close()
+        self._lexical.close()
+        self._mentioning.cache_clear()
 
     def _best(self, search: Callable[[int], tuple[Rows, Scores]], k: int, searchable: int) -> list[Hit]:
         """The first `k` of a search that returns as many rows as it is asked for."""
@@ -137,10 +147,6 @@ class LocalIndex:
         mask = np.zeros(len(self._table), dtype=np.bool_)
         mask[self._lexical.holding(phrase)] = True
         return np.packbits(mask, bitorder="little")
-
-    def _count(self, phrase: tuple[str, ...]) -> Occurrences:
-        titled = self._lexical.count(phrase, "title")
-        return Occurrences(mentioned=self._lexical.count(phrase, "body"), titled=titled)
 
 
 def _info(manifest: Manifest) -> IndexInfo:

@@ -11,6 +11,7 @@ from rag.encoders.source import sha256_of
 from rag.errors import ArtefactCorrupt, SchemaMismatch
 from rag.index.local.layout import CHUNKS, MANIFEST, VECTORS, rebuild_command
 
+# Raised whenever stored data changes its form or its meaning: columns, how words are cut, content keys.
 SCHEMA = 2
 
 # What is read from the manifest's dictionaries.

@@ -42,7 +42,9 @@ class RowTable:
         self._doc = np.array([row.doc for row in rows], dtype=np.int64)
         self._repeated = np.array([row.repeated for row in rows], dtype=np.float32)
         self._bibliography = np.array([row.is_bibliography for row in rows], dtype=np.bool_)
-        self._contents = np.array([row.content_key for row in rows], dtype=np.int64)
+        # A withdrawn copy never stands for an active one.
+        status = [metadata.status for _, metadata in documents]
+        self._contents = _numbered([(row.content_key, status[row.doc]) for row in rows])
         self._sections = _numbered([(row.doc, row.heading_path) for row in rows])
         self._doc_ids = [doc_id for doc_id, _ in documents]
         self._titles = [metadata.short_title for _, metadata in documents]
