@@ -63,7 +63,7 @@ METADATA = st.builds(
 )
 _CONDITIONS: dict[str, st.SearchStrategy[Any]] = {
     **dict.fromkeys(LIST_FILTERS, _SOME_VALUES),
-    "status": st.lists(_STATUS, max_size=3).map(tuple),
+    "status": st.lists(_STATUS, min_size=1, max_size=3).map(tuple),
     "audience": st.sampled_from((("Patient",), ("professional", "patient"), ("nobody",))),
     "doc_id": st.lists(st.sampled_from(("d/0", "D/1", "d/2", "elsewhere")), max_size=3).map(tuple),
     "last_reviewed_after": _DAYS,
@@ -750,7 +750,7 @@ class BackendContract:
     def test_contents_are_equal_for_the_same_words_alone(self, make: MakeBackend) -> None:
         given = [
             a_document("a", ["Call your doctor.", "Rest."]),
-            a_document("b", ["CALL, the doctor!", "Call — your **doctor**"]),
+            a_document("b", ["CALL a doctor!", "Call — YOUR **doctor**"]),
         ]
         one, rest, other, same = make(given, exact_rows(4, seed=1)).traits(ids_of(given)).contents.tolist()
         assert one == same
@@ -773,10 +773,12 @@ class BackendContract:
     def test_copies_are_other_documents_that_say_the_same_in_the_same_words(self, make: MakeBackend) -> None:
         said = "Take 2.5 mg of Tarlatamab, not more, and call the doctor."
         others = {
-            "z/copy": "take 2.5 MG Tarlatamab — not more; and call doctor",
+            "z/copy": "take 2.5 MG of Tarlatamab — not more; and call (the) doctor",
             "a/copy": said,
             "number": said.replace("2.5", "25"),
             "decimal": said.replace("2.5", "2-5"),
+            "less": said.replace("2.5", ".5"),
+            "article": said.replace("the doctor", "a doctor"),
             "drug": said.replace("Tarlatamab", "Topotecan"),
             "not": said.replace("not ", ""),
             "order": said.replace("call the doctor", "doctor the call"),
@@ -806,8 +808,9 @@ class BackendContract:
         assert backend.copies("a#top-00000001") == ["b", "c", "d"]
         assert backend.copies("a#top-00000001", Filters(source=("B", "d"))) == ["b", "d"]
         assert backend.copies("a#top-00000001", Filters(source=("a",))) == []
-        assert backend.copies("a#top-00000001", Filters(status=("withdrawn",))) == ["gone"]
-        assert backend.copies("gone#top-00000001") == ["a", "b", "c", "d"]
+        # A withdrawn page never stands for an active one, nor the other way.
+        assert backend.copies("a#top-00000001", Filters(status=("withdrawn", "active"))) == ["b", "c", "d"]
+        assert backend.copies("gone#top-00000001") == []
 
     def test_stems_come_in_the_order_of_the_words(self, make: MakeBackend) -> None:
         backend = make(singles("a"), exact_rows(1, seed=1))

@@ -357,7 +357,7 @@ def test_a_reranker_is_named_by_option_variable_or_file(way: str, on_samples: Ra
         (tmp_path / "rag.yaml").write_text("reranker: ./none\n")
     result = on_samples("ask", "pain", *options, **variables)
     assert (result.status, result.out) == (2, "")
-    assert result.err.startswith("rag: there is no reranker in ./none; ")
+    assert result.err.startswith("rag: there is no reranker './none' (")
     assert result.err.count("\n") == 1
 
 

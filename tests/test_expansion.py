@@ -74,10 +74,24 @@ def test_widening_takes_nothing_from_the_words_of_the_question(asked: list[str])
     assert not {term.text for term in terms[len(own) :]} & FUNCTION_WORDS
 
 
+@pytest.mark.parametrize(
+    ("question", "spelled"),
+    [
+        ("What is ALL?", {"acute", "lymphoblastic", "leukemia"}),
+        ("what is all this", set()),
+        ("WHAT IS ALL?", set()),
+        ("Is it BALL?", set()),
+    ],
+)
+def test_a_leukemia_in_capitals_is_no_function_word(question: str, spelled: set[str]) -> None:
+    terms = {term.text for term in BARE.expand(question).terms}
+    assert terms & {"acute", "lymphoblastic", "leukemia"} == spelled
+
+
 def test_a_word_set_right_counts_in_full_beside_the_one_that_was_written() -> None:
     expanded = Expander(speller("fatigue"), None).expand("Is fatigeu normal?")
     assert expanded.terms == (Term("fatigeu"), Term("normal"), Term("fatigue"))
-    assert expanded.words == ("is", "fatigue", "normal")
+    assert expanded.words == ("is", "fatigeu", "normal")
     assert expanded.corrections == {"fatigeu": "fatigue"}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import re
@@ -122,7 +123,7 @@ def _mount(folder: Path, *options: str) -> None:
 def test_a_version_opens_where_nothing_can_be_written(
     root: Path, read_only: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By way of a temporary folder, which is gone before the first question."""
+    """By way of a temporary folder, which is gone once the index is closed."""
     beside = tmp_path / "beside"
     beside.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(beside))
@@ -130,8 +131,7 @@ def test_a_version_opens_where_nothing_can_be_written(
         with pytest.raises(OSError, match=r"Read-only|Permission"):
             (folder / "new").touch()
     opened = open_index(root, encoder=KeywordEncoder())
-    assert list(beside.iterdir()) == []
-    beside.rmdir()
+    assert len(list(beside.iterdir())) == 1
     assert _words(opened) == {"fever": ["fever", "fever"], "nauseas": ["nausea"], "sleep": []}
     backend = opened.backend
     assert backend.vocabulary()["fever"] == 2
@@ -140,6 +140,20 @@ def test_a_version_opens_where_nothing_can_be_written(
         ["about", "nausea"], [hit.chunk_id for hit in backend.match([Term("nausea")], 1)]
     ).all()
     backend.close()
+    assert list(beside.iterdir()) == []
+
+
+def test_links_of_an_index_that_nobody_closed_go_with_it(
+    root: Path, read_only: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert read_only.is_dir()
+    beside = tmp_path / "beside"
+    beside.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(beside))
+    for _ in range(20):
+        open_index(root, encoder=KeywordEncoder())
+    gc.collect()
+    assert list(beside.iterdir()) == []
 
 
 def test_an_index_can_be_moved(root: Path) -> None:

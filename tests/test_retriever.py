@@ -261,7 +261,8 @@ def test_filters_hold_in_both_searches_and_in_the_copies_that_are_named(tmp_path
 
     assert found(Filters(language=("en",))) == ["en", "en-old"]
     assert found(Filters(language=("EN",), last_reviewed_after=date(2026, 1, 1))) == ["en"]
-    assert found(Filters(language=("en",), status=("withdrawn", "active"))) == ["en", "en-old"]
+    both = Filters(language=("en",), status=("withdrawn", "active"))
+    assert found(both) == ["en", "en-old", "en-withdrawn"]
     assert found(Filters(doc_id=("es-007", "en"))) == ["en", "es-007"]
     assert found(Filters(language=("fr",))) == []
     (pain,) = retriever.search("pain", filters=Filters(doc_id=("en",))).hits

@@ -53,11 +53,8 @@ def slips(draw: st.DrawFn, word: str) -> str:
         ("fatiguex", "fatigue"),
         ("atigue", "fatigue"),
         ("naussea", "nausea"),
-        # Two slips in a long word.
         ("tarlatmaab", "tarlatamab"),
-        ("tarlatimib", "tarlatamab"),
-        ("tralatamba", "tarlatamab"),
-        ("tarlatamabss", "tarlatamab"),
+        ("tarlatamabs", "tarlatamab"),
     ],
 )
 def test_a_slip_is_set_right(written: str, meant: str) -> None:
@@ -82,7 +79,8 @@ def test_what_is_set_right_becomes_a_word_of_the_index_and_was_none_before(word:
     [
         ("fatigue", "known"),
         ("hiar", "four letters"),
-        ("fatug", "two slips in a short word"),
+        ("fatug", "two slips"),
+        ("tarlatimib", "two slips in a long word: another drug may be spelled so"),
         ("tarltmb", "three slips"),
         ("xylophone", "nothing near"),
         ("", "nothing"),
@@ -92,12 +90,6 @@ def test_what_is_set_right_becomes_a_word_of_the_index_and_was_none_before(word:
 )
 def test_what_may_be_right_or_is_too_far_off_is_left_alone(written: str, why: str) -> None:
     assert speller(WORDS).correct(written) is None, why
-
-
-def test_two_slips_are_forgiven_from_ten_letters_on() -> None:
-    nine, ten = "abcdefghi", "abcdefghij"
-    assert speller({nine: 2}).correct("abcdefgxx") is None
-    assert speller({ten: 2}).correct("abcdefghxx") == ten
 
 
 def test_the_shortest_word_that_is_set_right_has_five_letters() -> None:
@@ -149,7 +141,7 @@ def test_the_order_of_the_vocabulary_changes_nothing(entries: list[tuple[str, in
         ("earlly", "earli"),
         ("respnse", "respons"),
         ("profesional", "profession"),
-        ("chemotherapyy", "chemotherapi"),
+        ("chemotheraphy", "chemotherapi"),
         ("vomiiting", "vomit"),
     ],
 )

@@ -41,11 +41,8 @@ def key(text: str) -> int:
 
 
 def spell(words: list[str], data: st.DataObject) -> str:
-    """The words with small ones strewn in, in any case, between marks that say nothing."""
-    said: list[str] = []
-    for word in words:
-        said += [*data.draw(st.lists(st.sampled_from(SMALL), max_size=2)), word]
-    spelled = [data.draw(st.sampled_from([word, word.upper(), word.lower()])) for word in said]
+    """The words in any case, between marks that say nothing."""
+    spelled = [data.draw(st.sampled_from([word, word.upper(), word.lower()])) for word in words]
     return "".join(f"{word}{data.draw(GAPS)}" for word in spelled)
 
 
@@ -95,7 +92,7 @@ def test_a_text_within_a_text_is_within_its_sketch() -> None:
 
 
 @given(WORD_LISTS, st.data())
-def test_small_words_case_and_marks_make_no_other_key(words: list[str], data: st.DataObject) -> None:
+def test_case_and_marks_make_no_other_key(words: list[str], data: st.DataObject) -> None:
     assume(words)
     assert key(spell(words, data)) == key(" ".join(words))
 
@@ -107,7 +104,7 @@ def test_other_words_make_another_key(one: list[str], other: list[str]) -> None:
 
 
 @pytest.mark.parametrize("small", SMALL)
-def test_a_text_of_small_words_alone_is_still_told_by_them(small: str) -> None:
+def test_small_words_count_too(small: str) -> None:
     assert key(small) != key(f"{small} {small}")
     assert len({key(word) for word in SMALL}) == len(SMALL)
 
@@ -132,6 +129,17 @@ def test_a_text_of_small_words_alone_is_still_told_by_them(small: str) -> None:
         ("cisplatin first", "carboplatin first"),
         ("first A, then B", "then B, first A"),
         ("non small cell", "small cell"),
+        ("Take .5 mg", "Take 5 mg"),
+        ("HER2+", "HER2-"),
+        ("a T-score of -2.5", "a T-score of 2.5"),
+        ("pain ↑", "pain ↓"),
+        ("n=5", "n≠5"),
+        ("$5", "€5"),
+        ("hepatitis A", "hepatitis"),
+        ("a few", "few"),
+        ("is recommended", "was recommended"),
+        ("reduce to 25", "reduce 25"),
+        ("दिन में", "दान मा"),
     ],
 )
 def test_a_number_a_drug_or_a_not_makes_another_key(one: str, other: str) -> None:
@@ -141,9 +149,9 @@ def test_a_number_a_drug_or_a_not_makes_another_key(one: str, other: str) -> Non
 @pytest.mark.parametrize(
     ("one", "other"),
     [
-        ("Call the doctor.", "CALL — a doctor"),
-        ("2.5 mg of the drug", "2.5mg drug"),
-        ("Fever, chills", "fever and chills"),
+        ("Call the doctor.", "CALL — the “doctor”"),
+        ("- fever\n- chills", "• Fever\n\n• chills"),
+        ("Fever, chills", "fever; chills…"),
         ("STRASSE", "straße"),
         ("5 (five)", "5 five."),
         ("In 2019.", "in 2019"),
@@ -217,4 +225,4 @@ def test_entries_must_make_up_the_text() -> None:
 def test_a_text_without_words_has_traits_too(text: str) -> None:
     traits = text_traits(text)
     assert not traits.is_bibliography
-    assert traits == text_traits("")
+    assert traits.sketch == text_traits("").sketch

@@ -6,7 +6,7 @@ import logging
 import uuid
 from collections.abc import Sequence
 from http import HTTPStatus
-from typing import cast
+from typing import Any, cast
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -79,11 +79,16 @@ async def _on_validation(_request: Request, error: Exception) -> Response:
     if any(fault["type"] == "json_invalid" for fault in faults):
         return _not_json()
     fields = [
-        FieldProblem(field=_field(fault["loc"]), message=_PLAIN.get(fault["type"], fault["msg"]))
-        for fault in faults[:_MOST_FAULTS]
+        FieldProblem(field=_field(fault["loc"]), message=_message(fault)) for fault in faults[:_MOST_FAULTS]
     ]
     detail = "; ".join(f"{fault.field}: {fault.message}" for fault in fields)
     return problem_response(HTTPStatus.UNPROCESSABLE_ENTITY, detail, fields=fields)
+
+
+def _message(fault: dict[str, Any]) -> str:
+    if fault["type"] == "model_attributes_type" and len(fault["loc"]) == 1:
+        return "must be a JSON object, sent as application/json"
+    return str(_PLAIN.get(fault["type"], fault["msg"]))
 
 
 def _not_json() -> Response:

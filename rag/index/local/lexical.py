@@ -6,8 +6,10 @@ weight, by its `headings` alone, the title among them. Row `i` of the store has 
 
 from __future__ import annotations
 
+import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -117,11 +119,15 @@ def artefacts(folder: Path) -> list[str]:
     return sorted(file.name for file in folder.iterdir() if file.name not in _BOOKKEEPING)
 
 
+def _nothing_to_close() -> None:
+    """An index that was opened where it lies leaves nothing behind."""
+
+
 class Lexical:
-    """Reads a finished folder. Safe to search from several threads."""
+    """Reads a finished folder, from several threads as well. `close` removes what it left elsewhere."""
 
     def __init__(self, folder: Path) -> None:
-        self._links: tempfile.TemporaryDirectory[str] | None = None
+        self.close: Callable[[], object] = _nothing_to_close
         try:
             self._searcher = self._open(folder).searcher()
         except (ValueError, OSError) as error:
@@ -131,11 +137,6 @@ class Lexical:
 
     def __len__(self) -> int:
         return int(self._searcher.num_docs)
-
-    def close(self) -> None:
-        """Remove the links that an index in a read-only folder was opened by."""
-        if self._links:
-            self._links.cleanup()
 
     def search(self, terms: Sequence[Term], k: int, allowed: Query | None = None) -> tuple[Rows, Scores]:
         """The `k` rows with the highest BM25 score among the allowed ones, best first; no zeros.
@@ -154,7 +155,7 @@ class Lexical:
     def _open(self, folder: Path) -> tantivy.Index:
         """Open it where it lies, or by links from a temporary folder where it cannot be written.
 
-        The library takes a lock beside the files even to read them, now and then later as well.
+        The library takes a lock beside the files even to read them.
         """
         try:
             return tantivy.Index.open(str(folder))
@@ -162,15 +163,17 @@ class Lexical:
             if "ock" not in str(error):
                 raise
         try:
-            self._links = tempfile.TemporaryDirectory(prefix="citewell-", ignore_cleanup_errors=True)
+            links = Path(tempfile.mkdtemp(prefix="citewell-"))
         except OSError:
             raise IndexNotWritable(
                 f"{folder} cannot be written and there is no temporary folder either; set TMPDIR to a "
                 "folder that can be written"
             ) from None
+        # The library goes on to touch its lock there, so the links stay until nobody searches any more.
+        self.close = weakref.finalize(self, shutil.rmtree, links, ignore_errors=True)
         for name in artefacts(folder):
-            (Path(self._links.name) / name).symlink_to((folder / name).resolve())
-        return tantivy.Index.open(self._links.name)
+            (links / name).symlink_to((folder / name).resolve())
+        return tantivy.Index.open(str(links))
 
     @cached_property
     def vocabulary(self) -> dict[str, int]:
