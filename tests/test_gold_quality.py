@@ -19,6 +19,8 @@ from rag.evaluate.questions import read_questions
 from rag.evaluate.system import make_system
 from rag.index.opening import open_index
 from rag.search.features import Features
+from rag.search.ranking import Ranking
+from rag.search.retriever import Retriever
 
 GOLD = Path(__file__).parent / "gold"
 BASELINE = GOLD / "baseline.json"
@@ -80,3 +82,23 @@ def test_a_lost_question_is_named_first() -> None:
         "q2: 0.500 -> 0.000",
         "q3: 0.200 -> 0.400",
     ]
+
+
+class AfterAnUnrelatedTurn:
+    """The same retriever in the middle of a conversation about something else."""
+
+    def __init__(self, retriever: Retriever) -> None:
+        self._retriever, self.backend = retriever, retriever.backend
+
+    def search(self, question: str, *, top_k: int) -> Ranking:
+        return self._retriever.search(question, top_k=top_k, history=["How is prostate cancer treated?"])
+
+
+def test_an_unrelated_turn_before_hardly_matters(
+    samples_index: Path, bundled: Encoder, evaluation: Evaluation
+) -> None:
+    opened = open_index(samples_index, encoder=bundled)
+    questions = read_questions(GOLD / "seeds.jsonl")
+    after = evaluate(AfterAnUnrelatedTurn(Retriever(opened.backend, bundled)), questions)
+    opened.backend.close()
+    assert evaluation.means["nDCG@10"] - after.means["nDCG@10"] < 0.02

@@ -429,3 +429,11 @@ def test_a_ranking_does_not_change_the_index(retriever: Retriever) -> None:
         retriever.search(word)
     assert retriever.search("sleep pain", top_k=9).hits == first
     assert all(np.isfinite(hit.score) for hit in first)
+
+
+def test_nothing_of_a_question_is_remembered_but_what_stands_in_titles(tmp_path: Path) -> None:
+    backend = little_index(tmp_path, {"fever": page("Fever and pain.", title="Fever"), "pain": page("Pain.")})
+    Retriever(backend, KeywordEncoder()).search("My name is Jane Doe, is fever pain bad for Jane?")
+    remembered = {stem for phrase in backend._titled for stem in phrase}
+    assert "fever" in remembered
+    assert remembered.isdisjoint({"jane", "doe", "name", "bad"})
