@@ -21,8 +21,8 @@ from rich.console import Console
 from rag.encoders.base import Encoder
 from rag.encoders.loading import load_encoder
 from rag.index.builder import build_index
+from rag.index.local.chunk_writer import embedded_texts
 from rag.index.local.layout import CHUNKS
-from rag.index.local.store import embedded_texts
 from rag.index.plan import BuildOptions, BuildReport
 from rag.progress import shown_progress
 

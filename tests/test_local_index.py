@@ -31,12 +31,12 @@ from rag.encoders.base import Vectors, unit_rows
 from rag.encoders.source import sha256_of
 from rag.index.backend import Term
 from rag.index.filters import Filters
+from rag.index.local.chunk_writer import ChunkWriter, lexical_rows
 from rag.index.local.faiss_vectors import FaissVectors
 from rag.index.local.layout import CHUNKS, LEXICAL, VECTORS, Layout, publish
 from rag.index.local.lexical import LexicalWriter, artefacts
 from rag.index.local.local_index import LocalIndex
 from rag.index.local.manifest import SCHEMA, Manifest
-from rag.index.local.store import ChunkWriter, lexical_rows
 
 
 def publish_version(root: Path, documents: Sequence[ChunkedDocument], vectors: Vectors) -> Path:

@@ -21,11 +21,11 @@ from rag.corpus.reader import FoundFile, find_files
 from rag.encoders.base import Encoder, available_cores
 from rag.encoders.source import sha256_of
 from rag.errors import EmptyCorpus, IndexNotWritable, UnreadableDocument
+from rag.index.local.chunk_writer import ChunkWriter, embedded_texts, lexical_rows
 from rag.index.local.faiss_vectors import FaissVectors
 from rag.index.local.layout import CHUNKS, LEXICAL, VECTORS, Layout, publish
 from rag.index.local.lexical import LexicalWriter, artefacts
 from rag.index.local.manifest import SCHEMA, SENTINELS, Manifest
-from rag.index.local.store import ChunkWriter, embedded_texts, lexical_rows
 from rag.index.plan import BuildOptions, BuildReport, Plan, same_as_current
 
 Stage = Literal["reading", "encoding"]
