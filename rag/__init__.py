@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rag.encoders.loading import load_encoder
     from rag.errors import CitewellError
     from rag.index.builder import build_index
+    from rag.index.filters import Filters
     from rag.index.opening import open_index
     from rag.index.plan import BuildOptions
     from rag.search.retriever import Retriever
@@ -32,6 +33,7 @@ _HOMES = {
     "BuildOptions": "rag.index.plan",
     "Chunker": "rag.corpus.chunker",
     "CitewellError": "rag.errors",
+    "Filters": "rag.index.filters",
     "Retriever": "rag.search.retriever",
     "Settings": "rag.config",
     "build_index": "rag.index.builder",
@@ -47,6 +49,7 @@ __all__ = [
     "BuildOptions",
     "Chunker",
     "CitewellError",
+    "Filters",
     "Retriever",
     "Settings",
     "build_index",

@@ -19,6 +19,7 @@ NAMES = [
     "BuildOptions",
     "Chunker",
     "CitewellError",
+    "Filters",
     "Retriever",
     "Settings",
     "build_index",
