@@ -89,8 +89,9 @@ class Names:
     def _shown(self, word: str) -> str:
         """A word as a person writes it: "nonsmall" is joined for the search only."""
         rest = word.removeprefix("non")
-        known = rest != word and self._backend.occurrences(self._stems((rest,))).mentioned > 0
-        return f"non-{rest}" if known else word
+        if rest == word or word in self._usage:
+            return word
+        return f"non-{rest}" if self._backend.occurrences(self._stems((rest,))).mentioned else word
 
     def _forms(self, run: tuple[str, ...]) -> tuple[Stems, ...]:
         """The forms of a run of words when one of them is a name: itself and what lay terms make of it."""
