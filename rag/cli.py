@@ -11,16 +11,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from rag import errors
 from rag.config import Settings, load_settings
-
-if TYPE_CHECKING:
-    from rag.evaluate.command import Outcome
 
 PARTLY_DONE = 1
 NOT_DONE = 2
@@ -46,6 +43,9 @@ class EngineChoice(StrEnum):
 
 
 IndexOption = Annotated[Path | None, typer.Option("--index", help="Folder of the index.  [default: index]")]
+RerankerOption = Annotated[
+    str | None, typer.Option(help="Cross-encoder that orders the best passages anew, by name or path.")
+]
 
 
 @app.command()
@@ -136,9 +136,7 @@ def ask(
         list[str] | None,
         typer.Option(help="An earlier question that this one leans on; again for more, oldest first."),
     ] = None,
-    reranker: Annotated[
-        str | None, typer.Option(help="Cross-encoder that orders the best passages anew, by name or path.")
-    ] = None,
+    reranker: RerankerOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print what POST /ask returns.")] = False,
 ) -> None:
     """Print the passages that answer a question, best first, each with its citation.
@@ -224,9 +222,7 @@ def evaluate(
         list[str] | None,
         typer.Option("--filter", metavar="NAME=VALUE", help="Search only such documents, as for 'rag ask'."),
     ] = None,
-    reranker: Annotated[
-        str | None, typer.Option(help="Cross-encoder that orders the best passages anew, by name or path.")
-    ] = None,
+    reranker: RerankerOption = None,
     measures: Annotated[
         str | None,
         typer.Option(help="Parted by commas.  [default: nDCG@10,RR@10,Success@1,Success@5,P@5,R@10,AP]"),
@@ -263,6 +259,7 @@ def evaluate(
         from rag.evaluate.options import parse_floors, parse_measures
         from rag.evaluate.watching import shown_questions
         from rag.index.filters import read_assignments
+        from rag.reporting import tell_outcome
 
         request = Request(
             questions=questions,
@@ -279,23 +276,9 @@ def evaluate(
         )
         with shown_questions(Console(stderr=True)) as watch:
             outcome = carry_out(request, settings.index, threads=settings.threads, watch=watch)
-        _tell_outcome(outcome, as_json=as_json, markdown=markdown)
+        tell_outcome(outcome, as_json=as_json, markdown=markdown)
     if outcome.below:
         raise typer.Exit(PARTLY_DONE)
-
-
-def _tell_outcome(outcome: Outcome, *, as_json: bool, markdown: bool) -> None:
-    import json
-
-    from rag.reporting import printable, tell_json
-
-    if as_json:
-        tell_json(json.dumps(outcome.value, ensure_ascii=False, indent=1))
-    else:
-        shown = [table.markdown() if markdown else table.text() for table in outcome.tables]
-        typer.echo(printable("\n\n".join(shown)))
-    for line in outcome.below:
-        typer.echo(f"rag: {line}", err=True)
 
 
 @contextmanager

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 import textwrap
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.text import Text
 
 from rag.answer.answer import Answer, Passage
 from rag.index.plan import BuildReport
+
+if TYPE_CHECKING:
+    # Only `rag evaluate` pays for what it loads.
+    from rag.evaluate.command import Outcome
 
 _SHOWN_PROBLEMS = 50
 _SHOWN_COPIES = 3
@@ -86,9 +92,20 @@ def _shortened(doc_ids: Sequence[str]) -> str:
     return ", ".join(doc_ids[:_SHOWN_COPIES]) + (f" and {more} more" if more > 0 else "")
 
 
-def tell_json(json: str) -> None:
+def tell_outcome(outcome: Outcome, *, as_json: bool, markdown: bool) -> None:
+    """Print an evaluation, and on standard error every floor that it did not reach."""
+    if as_json:
+        tell_json(json.dumps(outcome.value, ensure_ascii=False, indent=1))
+    else:
+        shown = [table.markdown() if markdown else table.text() for table in outcome.tables]
+        print(printable("\n\n".join(shown)))  # noqa: T201
+    for line in outcome.below:
+        print(f"rag: {line}", file=sys.stderr)  # noqa: T201
+
+
+def tell_json(content: str) -> None:
     """Print JSON. It stays the same value: what could steer a terminal is written as an escape."""
-    print(re.sub("[\x7f-\x9f]", lambda found: f"\\u{ord(found[0]):04x}", json))  # noqa: T201
+    print(re.sub("[\x7f-\x9f]", lambda found: f"\\u{ord(found[0]):04x}", content))  # noqa: T201
 
 
 def tell_source(text: str) -> None:

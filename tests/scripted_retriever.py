@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from rag.corpus.document import Chunk, Metadata
 from rag.index.backend import StoredChunk
 from rag.search.ranking import RankedHit, Ranking
+
+
+class ChunkText(NamedTuple):
+    """A chunk with no more than judging needs."""
+
+    chunk_id: str
+    doc_id: str
+    text: str
 
 
 def stored(chunk_id: str, text: str) -> StoredChunk:

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from conftest import WriteSeed
 from keyword_encoder import KeywordEncoder
-from scripted_retriever import ScriptedRetriever
+from scripted_retriever import ChunkText, ScriptedRetriever
 
 from rag.errors import InvalidRequest
 from rag.evaluate.ablation import ALL, ablate, systems
-from rag.evaluate.ceiling import ChunkText, chunks_of_index
+from rag.evaluate.ceiling import chunks_of_index
 from rag.evaluate.evaluate import Evaluation, Latency, Result, Searcher, evaluate, evaluate_run
 from rag.evaluate.misses import DEEPEST, Place, find_misses
 from rag.evaluate.questions import JudgedText, Question, qrels_of

@@ -15,8 +15,9 @@ import pytest
 from conftest import SHARED
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scripted_retriever import ChunkText
 
-from rag.evaluate.ceiling import ChunkText, ceilings, dcg, earnable
+from rag.evaluate.ceiling import ceilings, dcg, earnable
 from rag.evaluate.evaluate import evaluate_run
 from rag.evaluate.judging import credit, judged_run
 from rag.evaluate.questions import JudgedText, Question, read_questions

@@ -9,7 +9,6 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
-from typing import NamedTuple
 
 import numpy as np
 
@@ -20,14 +19,6 @@ from rag.index.backend import Backend
 from rag.index.filters import NO_FILTERS, Filters
 
 CUTOFF = 10
-
-
-class ChunkText(NamedTuple):
-    """A chunk with no more than judging needs."""
-
-    chunk_id: str
-    doc_id: str
-    text: str
 
 
 ChunksOf = Callable[[str], Sequence[Judgeable]]
@@ -105,7 +96,6 @@ def chunks_of_index(backend: Backend, *, dim: int, filters: Filters = NO_FILTERS
     every backend.
     """
     anywhere = np.full(dim, dim**-0.5, dtype=np.float32)
-
     chosen = {one.casefold() for one in filters.doc_id}
 
     @cache

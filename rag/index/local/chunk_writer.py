@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from rag.corpus.document import embedded_text
+from rag.corpus.document import Metadata, embedded_text
 from rag.corpus.pipeline import ChunkedDocument
-from rag.index.local.columns import METADATA, metadata_of, metadata_values
+from rag.index.local.columns import metadata_values
 from rag.index.local.lexical import LexicalRow
 from rag.index.repetition import repeated_shares
 
@@ -123,9 +123,9 @@ def embedded_texts(path: Path, size: int) -> Generator[list[str], None, None]:
 def lexical_rows(path: Path) -> Generator[LexicalRow, None, None]:
     """What the lexical index needs of the file at `path`, in the order of rows."""
     with closing(sqlite3.connect(path)) as connection:
-        for row, doc, context, text, *metadata in connection.execute(
-            f"SELECT row, doc, context, c.text, {METADATA} FROM chunks c "
+        for row, doc, context, text, title, source in connection.execute(
+            "SELECT row, doc, context, c.text, title, source FROM chunks c "
             "JOIN documents USING (doc) ORDER BY row"
         ):
-            title = metadata_of(metadata).short_title
-            yield LexicalRow(row, doc, title, context, embedded_text(context, text))
+            short_title = Metadata(title=title, source=source).short_title
+            yield LexicalRow(row, doc, short_title, context, embedded_text(context, text))
