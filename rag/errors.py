@@ -13,8 +13,12 @@
     ├── IndexFault               an index cannot be built, opened or trusted
     │   ├── IndexNotFound        nothing is published there
     │   ├── SchemaMismatch       written by another version of the format
-    │   ├── ArtefactCorrupt      a file is missing, changed or miscounted
+    │   ├── ArtefactCorrupt      a file is missing or changed
+    │   ├── CountMismatch        the files do not hold as much as they should
     │   ├── EncoderMismatch      built with another encoder than the one at hand
+    │   ├── SentinelMismatch     the encoder gives other vectors than when it was built
+    │   ├── VersionNotFound      there is no such version to go back to
+    │   ├── IndexLocked          another process is changing the folder
     │   └── IndexNotWritable     the folder cannot be written, or the disk is full
     └── InvalidRequest           a question or an option is out of bounds; names the field
 
@@ -93,11 +97,27 @@ class SchemaMismatch(IndexFault):
 
 
 class ArtefactCorrupt(IndexFault):
-    """A file of the index is missing, changed or miscounted."""
+    """A file of the index is missing or changed."""
+
+
+class CountMismatch(IndexFault):
+    """The files of the index do not hold as many documents, chunks or vectors as they should."""
 
 
 class EncoderMismatch(IndexFault):
     """Built with another encoder than the one at hand."""
+
+
+class SentinelMismatch(IndexFault):
+    """The encoder at hand gives other vectors than when the index was built, whatever its name says."""
+
+
+class VersionNotFound(IndexFault):
+    """There is no such version to go back to."""
+
+
+class IndexLocked(IndexFault):
+    """Another process is building or changing the index folder."""
 
 
 class IndexNotWritable(IndexFault):

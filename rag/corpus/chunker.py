@@ -6,6 +6,7 @@ It never cuts inside a word (save one longer than the whole budget) and never re
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,6 +26,18 @@ _ID_DIGITS = 10**8
 # A chunk's tokens are predicted from those of its blocks. Where a tokenizer does not add up it errs by
 # a few tokens, so only chunks that fill so much of the budget are counted again.
 _SURE_SHARE = 0.75
+
+
+def chunks_key(document: Document) -> str:
+    """A digest of all that decides a document's chunks, its id aside, for one chunker and tokenizer.
+
+    Documents of equal key have the same chunks, which stand elsewhere when their front matter is longer.
+    """
+    metadata = document.metadata
+    head = json.dumps([metadata.title, metadata.short_title, metadata.url])
+    body = document.text[document.body_start :]
+    content = f"{head}\n{body}".encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
 class Chunker:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import os
 import pickle
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from rag.corpus.chunker import Chunker
+from rag.corpus.chunker import Chunker, chunks_key
 from rag.corpus.document import Chunk, Document
 from rag.corpus.fragments import text_fragments
 from rag.corpus.packing import CountTokens
@@ -35,7 +35,17 @@ class ChunkedDocument:
     traits: list[TextTraits]
 
 
-Outcome = ChunkedDocument | UnreadableDocument
+@dataclass(frozen=True, slots=True)
+class KnownDocument:
+    """A document whose chunks need not be cut again: they are those of another one with this key."""
+
+    document: Document
+    key: str
+
+
+Outcome = ChunkedDocument | KnownDocument | UnreadableDocument
+# For each doc_id the `chunks_key` of documents whose chunks are at hand.
+KnownKeys = Mapping[str, frozenset[str]]
 
 
 def chunk_files(
@@ -45,42 +55,56 @@ def chunk_files(
     max_tokens: int,
     max_bytes: int = MAX_FILE_BYTES,
     workers: int = 1,
+    known: KnownKeys | None = None,
 ) -> Iterator[Outcome]:
     """Read and chunk `files`; yield one outcome for each, in their order.
 
-    More than `workers` = 1 processes are used only for enough files and a counter that can travel.
+    A document whose key is among the `known` ones of its id is not chunked. More than `workers` = 1
+    processes are used only for enough files and a counter that can travel.
     """
+    known = known or {}
     if workers < 2 or len(files) < _WORTH_PROCESSES or not _can_travel(count_tokens):
         chunker = Chunker(count_tokens, max_tokens=max_tokens)
-        yield from (_chunk(file, chunker, max_bytes) for file in files)
+        yield from (_chunk(file, chunker, max_bytes, known) for file in files)
         return
     from joblib import Parallel, delayed
 
+    batches = (files[at : at + _FILES_A_TASK] for at in range(0, len(files), _FILES_A_TASK))
     tasks = (
-        delayed(_chunk_batch)(files[at : at + _FILES_A_TASK], count_tokens, max_tokens, max_bytes)
-        for at in range(0, len(files), _FILES_A_TASK)
+        delayed(_chunk_batch)(batch, count_tokens, max_tokens, max_bytes, _only(known, batch))
+        for batch in batches
     )
     for outcomes in Parallel(n_jobs=workers, return_as="generator", batch_size=1)(tasks):
         yield from outcomes
 
 
-def _chunk(file: FoundFile, chunker: Chunker, max_bytes: int) -> Outcome:
+def _only(known: KnownKeys, files: Sequence[FoundFile]) -> KnownKeys:
+    return {file.doc_id: known[file.doc_id] for file in files if file.doc_id in known}
+
+
+def _chunk(file: FoundFile, chunker: Chunker, max_bytes: int, known: KnownKeys) -> Outcome:
     try:
         document = read_document(file, max_bytes=max_bytes)
     except UnreadableDocument as problem:
         return problem
+    if (keys := known.get(file.doc_id)) and (key := chunks_key(document)) in keys:
+        return KnownDocument(document, key)
     chunks = chunker.chunk(document)
     traits = [text_traits(chunk.text) for chunk in chunks]
     return ChunkedDocument(document, chunks, text_fragments(chunks), traits)
 
 
 def _chunk_batch(
-    files: Sequence[FoundFile], count_tokens: CountTokens, max_tokens: int, max_bytes: int
+    files: Sequence[FoundFile],
+    count_tokens: CountTokens,
+    max_tokens: int,
+    max_bytes: int,
+    known: KnownKeys,
 ) -> list[Outcome]:
     # Each worker has one core; the tokenizer's own threads would only get in each other's way.
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     chunker = Chunker(count_tokens, max_tokens=max_tokens)
-    return [_chunk(file, chunker, max_bytes) for file in files]
+    return [_chunk(file, chunker, max_bytes, known) for file in files]
 
 
 def _can_travel(count_tokens: CountTokens) -> bool:

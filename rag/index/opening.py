@@ -7,9 +7,10 @@ from pathlib import Path
 
 from rag.encoders.base import Encoder
 from rag.encoders.loading import load_encoder
-from rag.errors import EncoderMismatch
+from rag.errors import EncoderMismatch, SentinelMismatch
 from rag.index.local.layout import Layout
 from rag.index.local.local_index import LocalIndex
+from rag.index.sentinels import differing
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,18 +25,21 @@ def open_index(
     root: Path | str,
     *,
     encoder: Encoder | str | None = None,
+    at_hand: Encoder | None = None,
     threads: int | None = None,
 ) -> OpenIndex:
     """Open the current version in `root` with its encoder.
 
     The index knows its encoder and engine; `encoder` may name or be one as well, which must then be
-    the same by its fingerprint. Raises `EncoderMismatch` and whatever opening either of them raises.
+    the same by its fingerprint. `at_hand` is an encoder to take instead of loading one, if it is the one.
+    Raises `EncoderMismatch`, `SentinelMismatch` and whatever opening either of them raises.
     """
     root = Path(root)
     backend = LocalIndex.open(root)
     try:
         if encoder is None:
-            encoder = backend.info.encoder
+            known = at_hand is not None and at_hand.fingerprint == backend.info.encoder_fingerprint
+            encoder = at_hand if known and at_hand else backend.info.encoder
         if isinstance(encoder, str):
             encoder = load_encoder(
                 encoder,
@@ -44,10 +48,19 @@ def open_index(
                 threads=threads,
             )
         _check_encoder(backend, encoder, root)
+        _check_sentinels(backend, encoder, root)
     except BaseException:
         backend.close()
         raise
     return OpenIndex(backend, encoder)
+
+
+def _check_sentinels(backend: LocalIndex, encoder: Encoder, root: Path) -> None:
+    if reason := differing(backend.manifest, encoder):
+        raise SentinelMismatch(
+            f"the index {backend.info.index_id} does not fit its encoder: {reason}; "
+            f"build anew with: rag index --rebuild --index {root}"
+        )
 
 
 def _check_encoder(backend: LocalIndex, encoder: Encoder, root: Path) -> None:

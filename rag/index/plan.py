@@ -1,9 +1,9 @@
-"""What a build is asked to do and what it has done; whether the current version is that already."""
+"""What a build is asked to do, what of it the current version has done already, and what was done."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,7 @@ from typing import Any
 from rag.corpus.chunker import CHUNKER_VERSION, DEFAULT_MAX_TOKENS
 from rag.corpus.reader import MAX_FILE_BYTES, FoundFile, file_digest
 from rag.encoders.base import Encoder
-from rag.errors import CitewellError, UnreadableDocument
-from rag.index.local.layout import Layout
-from rag.index.local.local_index import LocalIndex
+from rag.errors import UnreadableDocument
 from rag.index.local.manifest import Manifest
 
 
@@ -21,7 +19,8 @@ from rag.index.local.manifest import Manifest
 class BuildOptions:
     """What a user may set about a build.
 
-    `strict` publishes nothing when a file cannot be read; `rebuild` builds even when nothing changed.
+    `strict` publishes nothing when a file cannot be read; `rebuild` builds even when nothing changed, and
+    makes everything anew.
     """
 
     max_tokens: int = DEFAULT_MAX_TOKENS
@@ -31,9 +30,26 @@ class BuildOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Changes:
+    """How the documents of a version differ from those of the version before, by `doc_id`.
+
+    `edited` have other text, `redescribed` only other front matter. `renamed` maps new ids to old ones
+    and names what is neither new nor removed.
+    """
+
+    new: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    edited: tuple[str, ...] = ()
+    redescribed: tuple[str, ...] = ()
+    renamed: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BuildReport:
     """What a build did.
 
+    `changes` compares with the version before, where there is one; `encoded` counts the texts that had to
+    be encoded. `not_reused` says why the version before could not be used, None where it was no fault.
     `problems` are the files that are not in the index, `empty` the ids of documents without a word
     besides their title, `repaired` the ids of those whose text was mended, `ignored` counts files
     that are no markdown. `seconds` tells how long each stage took.
@@ -41,6 +57,9 @@ class BuildReport:
 
     manifest: Manifest
     folder: Path
+    changes: Changes | None = None
+    encoded: int = 0
+    not_reused: str | None = None
     problems: tuple[UnreadableDocument, ...] = ()
     empty: tuple[str, ...] = ()
     repaired: tuple[str, ...] = ()
@@ -77,30 +96,26 @@ class Plan:
         return cls(seeds, digests, described, chunker)
 
     @property
+    def recipe(self) -> dict[str, Any]:
+        """What decides the chunks of a document beside the document."""
+        return self.recipe_of(self.encoder, self.chunker)
+
+    @staticmethod
+    def recipe_of(encoder: Mapping[str, Any], chunker: Mapping[str, int]) -> dict[str, Any]:
+        """The `recipe` of a manifest with these parts."""
+        return {"encoder": encoder["fingerprint"], "chunker": dict(chunker)}
+
+    def digests(self, files: Sequence[FoundFile]) -> dict[str, str]:
+        """The digest of each file by its `doc_id`, files that are refused by their place left out."""
+        return {
+            file.doc_id: self.files[file.path.relative_to(self.seeds).as_posix()]
+            for file in files
+            if not file.refusal
+        }
+
+    @property
     def corpus_sha256(self) -> str:
         """A digest over the names and digests of all files, hex."""
         lines = (f"{path} {digest}" for path, digest in sorted(self.files.items()))
         # A refused file's name may be no text; its bytes count all the same.
         return hashlib.sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest()
-
-
-def same_as_current(layout: Layout, plan: Plan) -> BuildReport | None:
-    """A report on the current version, if it is whole and was made after the same plan."""
-    try:
-        folder = layout.current_version()
-        index = LocalIndex.open_version(folder)
-    except CitewellError:
-        return None
-    index.close()
-    manifest = index.manifest
-    if (manifest.files, manifest.encoder, manifest.chunker) != (
-        plan.files,
-        plan.encoder,
-        plan.chunker,
-    ):
-        return None
-    problems = tuple(
-        UnreadableDocument(plan.seeds / problem["path"], problem["reason"], line=problem["line"])
-        for problem in manifest.problems
-    )
-    return BuildReport(manifest=manifest, folder=folder, problems=problems, unchanged=True)

@@ -30,7 +30,11 @@ STATUS: dict[type[errors.CitewellError], HTTPStatus] = {
     errors.IndexNotFound: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.SchemaMismatch: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.ArtefactCorrupt: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.CountMismatch: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.EncoderMismatch: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.SentinelMismatch: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.VersionNotFound: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.IndexLocked: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.IndexNotWritable: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 

@@ -20,19 +20,21 @@ from rag.index.local.layout import rebuild_command
 Rows = npt.NDArray[np.int64]
 Scores = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
+Codes = npt.NDArray[np.uint8]
 
 
 class FaissVectors:
-    """Grows by `add` until it is written; then it is only searched."""
+    """Vectors as fp16 codes. Made whole or read from a file; nothing is added later."""
 
     def __init__(self, index: faiss.Index) -> None:
         self._index = index
 
     @classmethod
-    def empty(cls, dim: int) -> FaissVectors:
-        """An index without rows."""
-        codes = faiss.ScalarQuantizer.QT_fp16
-        return cls(faiss.IndexScalarQuantizer(dim, codes, faiss.METRIC_INNER_PRODUCT))
+    def of(cls, codes: Codes, dim: int) -> FaissVectors:
+        """The index of these codes [n, bytes], as `encoded` makes them."""
+        index = _empty(dim)
+        index.add_sa_codes(np.ascontiguousarray(codes))
+        return cls(index)
 
     @classmethod
     def read(cls, path: Path) -> FaissVectors:
@@ -58,9 +60,11 @@ class FaissVectors:
         """Number of components."""
         return int(self._index.d)
 
-    def add(self, vectors: Vectors) -> None:
-        """Append rows of shape [n, dim]."""
-        self._index.add(np.ascontiguousarray(vectors, dtype=np.float32))
+    def codes(self) -> Codes:
+        """The codes of all rows [n, bytes], a copy."""
+        index: Any = self._index  # the stubs leave the codes out
+        codes: Codes = faiss.vector_to_array(index.codes).reshape(len(self), -1)
+        return codes
 
     def search(self, vector: Vectors, k: int, allowed: Mask | None = None) -> tuple[Rows, Scores]:
         """The nearest `k` rows to `vector` ([dim]) among the allowed ones, best first.
@@ -82,6 +86,22 @@ class FaissVectors:
             return np.empty(0, dtype=np.float32)
         products: Vectors = self._index.reconstruct_batch(rows) @ vector.astype(np.float32)
         return products
+
+
+def encoded(vectors: Vectors) -> Codes:
+    """Vectors [n, dim] as they are stored, [n, bytes]."""
+    codes: Codes = _empty(vectors.shape[1]).sa_encode(np.ascontiguousarray(vectors, dtype=np.float32))
+    return codes
+
+
+def code_size(dim: int) -> int:
+    """How many bytes a vector takes."""
+    return int(_empty(dim).sa_code_size())
+
+
+def _empty(dim: int) -> Any:
+    kind = faiss.ScalarQuantizer.QT_fp16
+    return faiss.IndexScalarQuantizer(dim, kind, faiss.METRIC_INNER_PRODUCT)
 
 
 def _only(allowed: Mask) -> Any:

@@ -1,9 +1,8 @@
-"""Where things lie in an index folder, and how a version becomes the current one."""
+"""Where things lie in an index folder."""
 
 from __future__ import annotations
 
 import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,9 +21,16 @@ class Layout:
     versions/<id>/   one immutable version each
     current          the id of the version that is served
     encoders/        models converted for the fast engine
+    unfinished/      the vectors of a build that did not come to its end
+    .lock, .holder   who is changing the folder
     """
 
     root: Path
+
+    @property
+    def unfinished(self) -> Path:
+        """The folder of what an unfinished build leaves to the next one."""
+        return self.root / "unfinished"
 
     @property
     def versions(self) -> Path:
@@ -74,34 +80,3 @@ class Layout:
 def rebuild_command(version: Path) -> str:
     """What mends a damaged version, given its folder."""
     return f"build anew with: rag index --rebuild --index {version.parent.parent}"
-
-
-def publish(layout: Layout, workshop: Path, index_id: str) -> Path:
-    """Make the finished folder `workshop` the current version; returns its final place.
-
-    Every file is on the disk before the one rename that makes the version visible, so a reader
-    finds the old version or the new one and never a part of either.
-    """
-    for path in (*workshop.rglob("*"), workshop):
-        _sync(path)
-    folder = layout.version(index_id)
-    workshop.rename(folder)
-    try:
-        _sync(layout.versions)
-        pointer = layout.current.with_name(".current-next")
-        pointer.write_text(index_id + "\n", encoding="utf-8")
-        _sync(pointer)
-        pointer.replace(layout.current)
-    except OSError:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-    _sync(layout.root)
-    return folder
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from rag.corpus.document import Document
 from rag.encoders.base import Vectors
-from rag.errors import ArtefactCorrupt
+from rag.errors import CountMismatch, IndexFault
 from rag.index.backend import Hit, IndexInfo, Occurrences, StoredChunk, Term, Traits
 from rag.index.filters import NO_FILTERS, Filters
 from rag.index.local.faiss_vectors import FaissVectors, Mask, Rows, Scores
@@ -33,7 +33,8 @@ class LocalIndex:
         self.manifest = manifest
         self._store, self._vectors, self._lexical = store, vectors, lexical
         self._table = RowTable(store.ranked_rows(), store.documents())
-        self._mentioning = lru_cache(_REMEMBERED_PHRASES)(self._packed_mentions)
+        # No method of this object: the cache would keep a closed index in memory.
+        self._mentioning = lru_cache(_REMEMBERED_PHRASES)(partial(_packed_mentions, lexical, self._table))
         self._titled: dict[tuple[str, ...], Occurrences] = {}
         self.info = _info(manifest)
 
@@ -41,9 +42,18 @@ class LocalIndex:
     def open(cls, root: Path) -> LocalIndex:
         """Open the current version of the index folder `root`.
 
-        Raises `IndexNotFound`, `SchemaMismatch` or `ArtefactCorrupt`; each says what mends it.
+        Raises `IndexNotFound`, `SchemaMismatch`, `ArtefactCorrupt` or `CountMismatch`; each says what
+        mends it.
         """
-        return cls.open_version(Layout(root).current_version())
+        layout = Layout(root)
+        while True:
+            named = layout.current_id()
+            try:
+                return cls.open_version(layout.current_version())
+            except IndexFault:
+                # Published over and deleted while it was read: nothing is wrong with the one after it.
+                if layout.current_id() == named:
+                    raise
 
     @classmethod
     def open_version(cls, folder: Path) -> LocalIndex:
@@ -71,9 +81,12 @@ class LocalIndex:
     def match(self, terms: Sequence[Term], k: int, filters: Filters = NO_FILTERS) -> list[Hit]:
         """See `Backend`."""
         allowed = self._table.allowed(filters)
-        return self._best(
-            lambda count: self._lexical.search(terms, count, allowed.documents), k, allowed.searchable
-        )
+
+        def search(count: int) -> tuple[Rows, Scores]:
+            keys, scores = self._lexical.search(terms, count, allowed.documents)
+            return self._table.with_keys(keys), scores
+
+        return self._best(search, k, allowed.searchable)
 
     def similarities(self, vector: Vectors, chunk_ids: Sequence[str]) -> Vectors:
         """See `Backend`."""
@@ -142,11 +155,12 @@ class LocalIndex:
         hits = [Hit(ids[row], score) for row, score in zip(rows.tolist(), scores.tolist(), strict=True)]
         return sorted(hits, key=lambda hit: (-hit.score, hit.chunk_id))[:k]
 
-    def _packed_mentions(self, phrase: tuple[str, ...]) -> npt.NDArray[np.uint8]:
-        """A bit for each row: a byte for eight of them keeps thousands of phrases in little memory."""
-        mask = np.zeros(len(self._table), dtype=np.bool_)
-        mask[self._lexical.holding(phrase)] = True
-        return np.packbits(mask, bitorder="little")
+
+def _packed_mentions(lexical: Lexical, table: RowTable, phrase: tuple[str, ...]) -> npt.NDArray[np.uint8]:
+    """A bit for each row: a byte for eight of them keeps thousands of phrases in little memory."""
+    mask = np.zeros(len(table), dtype=np.bool_)
+    mask[table.with_keys(lexical.holding(phrase))] = True
+    return np.packbits(mask, bitorder="little")
 
 
 def _info(manifest: Manifest) -> IndexInfo:
@@ -164,6 +178,6 @@ def _check_counts(manifest: Manifest, found: dict[str, int], folder: Path) -> No
     chunks = manifest.counts["chunks"]
     expected = manifest.counts | {"vectors": chunks, "words": chunks, "dim": manifest.encoder["dim"]}
     if found != expected:
-        raise ArtefactCorrupt(
+        raise CountMismatch(
             f"{folder} holds {found}, its manifest says {expected}; {rebuild_command(folder)}"
         )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import UnionType
 from typing import Any, get_origin, get_type_hints
 
 from rag.encoders.source import sha256_of
@@ -12,7 +15,9 @@ from rag.errors import ArtefactCorrupt, SchemaMismatch
 from rag.index.local.layout import CHUNKS, MANIFEST, VECTORS, rebuild_command
 
 # Raised whenever stored data changes its form or its meaning: columns, how words are cut, content keys.
-SCHEMA = 2
+SCHEMA = 3
+
+_DIGEST = "sha256"
 
 # What is read from the manifest's dictionaries.
 _PARTS: dict[str, dict[str, type]] = {
@@ -21,7 +26,8 @@ _PARTS: dict[str, dict[str, type]] = {
     "artefacts": {CHUNKS: str, VECTORS: str},
 }
 
-# Encoded at build time, so that a later check can tell whether an encoder still gives these vectors.
+# Encoded at build time, so that whoever opens the version can tell whether an encoder still gives these
+# vectors: a fingerprint cannot cover everything that decides them.
 SENTINELS = (
     "What are the side effects of chemotherapy?",
     "Call your doctor if you have a fever of 100.5 °F or higher.",
@@ -33,13 +39,15 @@ SENTINELS = (
 class Manifest:
     """One version's manifest.
 
-    `files` maps each path below the seeds folder to the SHA-256 of its bytes, or to the reason why it
-    was refused; `problems` lists those reasons. `artefacts` maps paths below the version's folder to
-    their SHA-256. `sentinels` holds a vector for each of `SENTINELS`.
+    `previous` is the version that was current when this one was built. `files` maps each path below the
+    seeds folder to the SHA-256 of its bytes, or to the reason why it was refused; `problems` lists those
+    reasons. `artefacts` maps paths below the version's folder to their SHA-256. `sentinels` maps some
+    texts to their vectors. The file ends in a digest of all this.
     """
 
     schema: int
     index_id: str
+    previous: str | None
     built_at: str
     built_by: str
     encoder: dict[str, Any]
@@ -49,13 +57,18 @@ class Manifest:
     problems: list[dict[str, Any]]
     counts: dict[str, int]
     artefacts: dict[str, str]
-    sentinels: list[list[float]]
+    sentinels: dict[str, list[float]]
 
     def write(self, folder: Path) -> None:
         """Write it into a version's folder."""
         # Escaped, because the name of a refused file may be no text.
-        content = json.dumps(asdict(self), indent=1)
-        (folder / MANIFEST).write_text(content + "\n", encoding="utf-8")
+        content = asdict(self)
+        sealed = content | {_DIGEST: _digest(content)}
+        (folder / MANIFEST).write_text(json.dumps(sealed, indent=1) + "\n", encoding="utf-8")
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -72,6 +85,9 @@ def read_manifest(folder: Path) -> Manifest:
             f"{rebuild_command(folder)}"
         )
     try:
+        expected = content.pop(_DIGEST)
+        if (found := _digest(content)) != expected:
+            raise ArtefactCorrupt(_changed(path, found, str(expected), folder))
         manifest = Manifest(**content)
         _check_shape(manifest)
     except (TypeError, LookupError) as error:
@@ -82,7 +98,8 @@ def read_manifest(folder: Path) -> Manifest:
 def _check_shape(manifest: Manifest) -> None:
     """Raise `TypeError` or `KeyError` where a part that others rely on is missing or of another kind."""
     for name, hint in get_type_hints(Manifest).items():
-        _check_kind(name, getattr(manifest, name), get_origin(hint) or hint)
+        kind = hint if isinstance(hint, UnionType) else get_origin(hint) or hint
+        _check_kind(name, getattr(manifest, name), kind)
     for name, parts in _PARTS.items():
         for part, kind in parts.items():
             _check_kind(f"{name}.{part}", getattr(manifest, name)[part], kind)
@@ -110,7 +127,11 @@ def check_artefacts(manifest: Manifest, folder: Path) -> None:
                 f"{path} cannot be read: {error.strerror}; {rebuild_command(folder)}"
             ) from None
         if found != expected:
-            raise ArtefactCorrupt(
-                f"{path} changed since it was written: SHA-256 {found[:12]}…, expected "
-                f"{expected[:12]}…; {rebuild_command(folder)}"
-            )
+            raise ArtefactCorrupt(_changed(path, found, expected, folder))
+
+
+def _changed(path: Path, found: str, expected: str, folder: Path) -> str:
+    return (
+        f"{path} changed since it was written: SHA-256 {found[:12]}…, expected {expected[:12]}…; "
+        f"{rebuild_command(folder)}"
+    )

@@ -19,7 +19,7 @@ from rag.corpus.document import Metadata
 from rag.index.backend import Traits
 from rag.index.filters import LIST_FILTERS, Filters
 from rag.index.local.faiss_vectors import Mask, Rows
-from rag.index.local.lexical import only_documents
+from rag.index.local.lexical import Keys, only_documents
 from rag.index.local.store import RankedRow
 
 _REMEMBERED_FILTERS = 64
@@ -46,17 +46,17 @@ class RowTable:
         status = [metadata.status for _, metadata in documents]
         self._contents = _numbered([(row.content_key, status[row.doc]) for row in rows])
         self._sections = _numbered([(row.doc, row.heading_path) for row in rows])
+        keys = np.array([row.word_key for row in rows], dtype=np.int64)
+        self._by_key = np.argsort(keys)
+        self._keys = keys[self._by_key]
         self._doc_ids = [doc_id for doc_id, _ in documents]
         self._titles = [metadata.short_title for _, metadata in documents]
         self._professional = np.array(
             [metadata.audience == "professional" for _, metadata in documents], dtype=np.bool_
         )
-        self._values = _values(documents)
-        self._reviewed = np.array(
-            [m.last_reviewed.toordinal() if m.last_reviewed else 0 for _, m in documents], dtype=np.int64
-        )
         self._copies = _groups(self._contents)
-        self.allowed = lru_cache(_REMEMBERED_FILTERS)(self._allowed)
+        # Over an object of its own: a cache over a method of this one would keep it alive for ever.
+        self.allowed = lru_cache(_REMEMBERED_FILTERS)(_Conditions(self._doc, documents).allowed)
 
     def __len__(self) -> int:
         return len(self.chunk_ids)
@@ -64,6 +64,11 @@ class RowTable:
     def rows(self, chunk_ids: Sequence[str]) -> Rows:
         """The rows of these chunks. Raises `KeyError`."""
         return np.array([self._row_of[chunk_id] for chunk_id in chunk_ids], dtype=np.int64)
+
+    def with_keys(self, keys: Keys) -> Rows:
+        """The rows that have these keys in the lexical index, in this order."""
+        rows: Rows = self._by_key[np.searchsorted(self._keys, keys)]
+        return rows
 
     def traits(self, rows: Rows) -> Traits:
         """The traits of these rows."""
@@ -88,8 +93,20 @@ class RowTable:
         docs = {int(self._doc[other]) for other in same if allowed is None or allowed[other]}
         return sorted(self._doc_ids[doc] for doc in docs - {int(self._doc[row])})
 
-    def _allowed(self, filters: Filters) -> Allowed:
-        """What these filters let through; the answer is remembered."""
+
+class _Conditions:
+    """What filters look at: each document's values, and which rows are whose."""
+
+    def __init__(self, doc_of_row: npt.NDArray[np.int64], documents: Sequence[tuple[str, Metadata]]) -> None:
+        self._doc_of_row = doc_of_row
+        self._doc_ids = [doc_id for doc_id, _ in documents]
+        self._values = _values(documents)
+        self._reviewed = np.array(
+            [m.last_reviewed.toordinal() if m.last_reviewed else 0 for _, m in documents], dtype=np.int64
+        )
+
+    def allowed(self, filters: Filters) -> Allowed:
+        """What these filters let through."""
         documents = np.ones(len(self._doc_ids), dtype=np.bool_)
         for name in LIST_FILTERS:
             if wanted := getattr(filters, name):
@@ -99,10 +116,10 @@ class RowTable:
                 documents &= meets
         if filters.last_reviewed_after:
             documents &= self._reviewed > filters.last_reviewed_after.toordinal()
-        rows = documents[self._doc]
+        rows = documents[self._doc_of_row]
         if rows.all():
             return Allowed(None, None, len(rows))
-        return Allowed(rows, only_documents(documents), int(rows.sum()))
+        return Allowed(rows, only_documents(self._doc_ids, documents), int(rows.sum()))
 
 
 def _values(documents: Sequence[tuple[str, Metadata]]) -> dict[str, dict[str, list[int]]]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, NamedTuple
 
 from rag.corpus.document import Chunk, Document, Link, Metadata
@@ -18,6 +18,7 @@ from rag.index.local.layout import rebuild_command
 _CHUNK = "chunk_id, doc_id, start, end, markdown, c.text, heading_path, context, links"
 # SQLite allows some 32,000 variables in a statement; far fewer keep the statements cached.
 _AT_ONCE = 500
+_CONNECTIONS = 4
 
 
 class RankedRow(NamedTuple):
@@ -29,17 +30,30 @@ class RankedRow(NamedTuple):
     repeated: float
     is_bibliography: int
     content_key: int
+    word_key: int
+
+
+def finished(path: Path) -> str:
+    """The address of a finished file for SQLite: nobody writes it any more, so nothing is locked."""
+    return f"{path.resolve().as_uri()}?mode=ro&immutable=1"
 
 
 class ChunkStore:
-    """Reads a finished file. Safe to use from several threads: each has its own connection."""
+    """Reads a finished file. Safe to use from several threads, which take turns on a few connections.
+
+    All are opened at once, so what is open can be read to its end even when the file is deleted.
+    """
 
     def __init__(self, path: Path) -> None:
-        self._uri = f"{path.resolve().as_uri()}?mode=ro&immutable=1"
-        self._local = threading.local()
+        self._free: SimpleQueue[sqlite3.Connection] = SimpleQueue()
         self._opened: list[sqlite3.Connection] = []
         try:
-            self._query("SELECT count(*) FROM documents")
+            for _ in range(_CONNECTIONS):
+                connection = sqlite3.connect(finished(path), uri=True, check_same_thread=False)
+                self._opened.append(connection)
+                # SQLite opens a file when it first reads it.
+                connection.execute("SELECT 1 FROM documents LIMIT 1").fetchall()
+                self._free.put(connection)
         except sqlite3.DatabaseError as error:
             self.close()
             raise ArtefactCorrupt(f"{path} cannot be read: {error}; {rebuild_command(path.parent)}") from None
@@ -53,8 +67,8 @@ class ChunkStore:
     def ranked_rows(self) -> list[RankedRow]:
         """What is kept in memory of every chunk, in the order of rows."""
         found = self._query(
-            "SELECT chunk_id, doc, heading_path, repeated, is_bibliography, content_key "
-            "FROM chunks ORDER BY row"
+            "SELECT chunk_id, doc, heading_path, ifnull(share, 0.0), is_bibliography, content_key, word_key "
+            "FROM chunks LEFT JOIN repetition USING (row) ORDER BY row"
         )
         return [RankedRow(*row) for row in found]
 
@@ -88,17 +102,16 @@ class ChunkStore:
         return Document(doc_id, text, body_start, metadata_of(metadata), sha256, tuple(json.loads(repairs)))
 
     def close(self) -> None:
-        """Close the connections of all threads."""
+        """Close all connections; whoever uses one must have finished."""
         for connection in self._opened:
             connection.close()
 
     def _query(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
-        connection = getattr(self._local, "connection", None)
-        if connection is None:
-            connection = sqlite3.connect(self._uri, uri=True, check_same_thread=False)
-            self._local.connection = connection
-            self._opened.append(connection)
-        return connection.execute(sql, values).fetchall()
+        connection = self._free.get()
+        try:
+            return connection.execute(sql, values).fetchall()
+        finally:
+            self._free.put(connection)
 
 
 def _parts(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
