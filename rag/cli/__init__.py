@@ -1,0 +1,32 @@
+"""The command line: `rag index`, `rag ask`, `rag show`, `rag serve`, `rag evaluate`.
+
+Options win over RAG_* variables, which win over rag.yaml. Exit status: 0 done, 1 done in part
+(some files could not be read, a floor was not reached), 2 not done; the reason is on standard error.
+"""
+
+from __future__ import annotations
+
+import typer
+
+from rag.cli.asking import ask, show
+from rag.cli.evaluating import evaluate
+from rag.cli.indexing import index
+from rag.cli.serving import serve
+
+app = typer.Typer(
+    name="rag",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Citewell: answers a patient's question with the passages that answer it, cited exactly.\n\n"
+    "Begin with 'rag index' to build an index from the documents in seeds/, then 'rag ask'. What lasts "
+    "is also a setting: RAG_INDEX=… in the environment or 'index: …' in rag.yaml.",
+)
+for command in (index, ask, show, serve, evaluate):
+    app.command()(command)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

@@ -1,0 +1,34 @@
+"""What several commands share: options, exit statuses, and how a deliberate error is told."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rag import errors
+
+PARTLY_DONE = 1
+NOT_DONE = 2
+
+IndexOption = Annotated[Path | None, typer.Option("--index", help="Folder of the index.  [default: index]")]
+RerankerOption = Annotated[
+    str | None, typer.Option(help="Cross-encoder that orders the best passages anew, by name or path.")
+]
+
+
+@contextmanager
+def errors_told() -> Iterator[None]:
+    """Turn a deliberate error into one line on standard error and exit status 2."""
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    try:
+        yield
+    except errors.CitewellError as error:
+        from rag.reporting import printable
+
+        typer.echo(f"rag: {' '.join(printable(str(error)).splitlines())}", err=True)
+        raise typer.Exit(NOT_DONE) from None
