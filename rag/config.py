@@ -48,6 +48,9 @@ class Settings(BaseSettings):
     )
     host: str = Field("127.0.0.1", description="Address to serve on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to serve on; 0 takes a free one.")
+    reload_seconds: float = Field(
+        1.0, ge=0, le=3600, description="How often a service looks for a newly published index; 0 never."
+    )
     threads: int | None = Field(None, ge=1, description="Cores for the encoder; all of them by default.")
 
     @classmethod

@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.text import Text
 
 from rag.answer.answer import Answer, Passage
-from rag.index.plan import BuildReport
+from rag.index.plan import BuildReport, Changes
+from rag.index.versions import Version
 
 if TYPE_CHECKING:
     # Only `rag evaluate` pays for what it loads.
@@ -44,13 +45,50 @@ def tell_build(report: BuildReport, console: Console) -> None:
     if report.unchanged:
         _line(console, f"Nothing changed; the index stays {report.manifest.index_id}.")
         return
+    if report.not_reused:
+        _line(console, f"everything was made anew: {report.not_reused}")
     seconds = sum(report.seconds.values())
     left_out = f" ({len(report.problems)} not indexed)" if report.problems else ""
     _line(
         console,
         f"Published {report.manifest.index_id}: {counts['documents']:,} documents{left_out}, "
-        f"{counts['chunks']:,} chunks, {seconds:,.1f} s.",
+        f"{counts['chunks']:,} chunks ({report.encoded:,} encoded), {seconds:,.1f} s.",
     )
+    if report.changes:
+        _line(console, f"Against the version before: {_told(report.changes)}.")
+
+
+def _told(changes: Changes) -> str:
+    """How many documents differ; the first ones by name."""
+    renamed = [f"{new} (was {old})" for new, old in changes.renamed.items()]
+    kinds: dict[str, Sequence[str]] = {
+        "new": changes.new,
+        "removed": changes.removed,
+        "renamed": renamed,
+        "edited": changes.edited,
+        "with other front matter": changes.redescribed,
+    }
+    told = [f"{len(ids):,} {kind}: {_shortened(ids)}" for kind, ids in kinds.items() if ids]
+    return "; ".join(told) or "the same documents"
+
+
+def tell_note(text: str) -> None:
+    """Say what was done, beside what is printed."""
+    _line(Console(stderr=True), text)
+
+
+def tell_versions(versions: Sequence[Version]) -> None:
+    """Print the versions, newest first; the current one is marked."""
+    for version in versions:
+        mark = "*" if version.is_current else " "
+        size = f"{version.size / 1e6:,.1f} MB"
+        if version.manifest:
+            counts = version.manifest.counts
+            held = f"{counts['documents']:,} documents, {counts['chunks']:,} chunks"
+            told = f"built {version.manifest.built_at}  {held}  {version.manifest.encoder['name']}"
+        else:
+            told = f"unusable: {version.fault}"
+        print(printable(f"{mark} {version.index_id}  {size}  {told}"))  # noqa: T201
 
 
 def tell_answer(answer: Answer, console: Console) -> None:

@@ -11,12 +11,13 @@ from typing import Any
 
 from rag.answer.citation import Citation, cite
 from rag.corpus.document import Link
+from rag.encoders.base import Encoder
 from rag.index.backend import Backend, IndexInfo, StoredChunk
 from rag.index.filters import NO_FILTERS, Filters
 from rag.index.opening import open_index
 from rag.search.question import DEFAULT_TOP_K
 from rag.search.ranking import RankedHit
-from rag.search.reranker import CrossEncoderReranker
+from rag.search.reranker import CrossEncoderReranker, Reranker
 from rag.search.retriever import Retriever
 
 
@@ -74,13 +75,13 @@ class Answerer:
         self._retriever = retriever
 
     @classmethod
-    def open(cls, root: Path | str, *, reranker: str | None = None, **options: Any) -> Answerer:
+    def open(cls, root: Path | str, *, reranker: Reranker | str | None = None, **options: Any) -> Answerer:
         """Open the current version of the index folder `root` (options as for `open_index`).
 
-        `reranker` names a cross-encoder that orders the best hits anew. Raises `EncoderNotFound` or
+        `reranker` is or names a cross-encoder that orders the best hits anew. Raises `EncoderNotFound` or
         `EncoderUnusable` for one that cannot be loaded.
         """
-        judge = CrossEncoderReranker(reranker) if reranker else None
+        judge = CrossEncoderReranker(reranker) if isinstance(reranker, str) else reranker
         opened = open_index(root, **options)
         return cls(Retriever(opened.backend, opened.encoder, reranker=judge))
 
@@ -88,6 +89,15 @@ class Answerer:
     def backend(self) -> Backend:
         """The index that answers."""
         return self._retriever.backend
+
+    @property
+    def encoder(self) -> Encoder:
+        """What encodes the questions."""
+        return self._retriever.encoder
+
+    def close(self) -> None:
+        """Close the index; nothing may be asked any more."""
+        self.backend.close()
 
     def ask(
         self,

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from rag.cli.options import PARTLY_DONE, IndexOption, errors_told
 from rag.config import Settings, load_settings
+from rag.errors import InvalidRequest
 
 
 class EngineChoice(StrEnum):
@@ -22,7 +23,10 @@ class EngineChoice(StrEnum):
 
 
 def index(
-    seeds: Annotated[Path | None, typer.Argument(help="Folder of markdown files.  [default: seeds]")] = None,
+    seeds: Annotated[
+        Path | None,
+        typer.Argument(help="Folder of markdown files; with --rollback, a version.  [default: seeds]"),
+    ] = None,
     index_folder: IndexOption = None,
     encoder: Annotated[
         str | None,
@@ -40,15 +44,33 @@ def index(
     strict: Annotated[
         bool | None, typer.Option("--strict", help="Publish nothing when a file cannot be read.")
     ] = None,
-    rebuild: Annotated[bool, typer.Option("--rebuild", help="Build even when nothing changed.")] = False,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Build even when nothing changed, and make everything anew.")
+    ] = False,
+    show_versions: Annotated[bool, typer.Option("--list", help="Print the versions and stop.")] = False,
+    rollback: Annotated[
+        bool,
+        typer.Option(
+            "--rollback", help="Serve an earlier version again: --rollback [ID], or the one before."
+        ),
+    ] = False,
+    keep: Annotated[
+        int | None,
+        typer.Option("--prune", min=1, metavar="KEEP", help="Delete all but the KEEP newest versions."),
+    ] = None,
 ) -> None:
     """Build an index from a folder of markdown files and publish it.
 
-    Files that cannot be read are named with line and reason and left out; the exit status is then 1.
+    What did not change is taken from the version before, and a build that was interrupted goes on where
+    it was. Whoever serves the index changes over by itself. Files that cannot be read are named with line
+    and reason and left out; the exit status is then 1.
+
+    Every build leaves a version of its own: see them with --list, go back with --rollback, delete old ones
+    with --prune.
     """
     with errors_told():
         settings = load_settings(
-            seeds=seeds,
+            seeds=None if rollback else seeds,
             index=index_folder,
             encoder=encoder,
             engine=engine.value if engine else None,
@@ -56,9 +78,33 @@ def index(
             max_file_bytes=max_file_bytes,
             strict=strict,
         )
+        if show_versions or rollback or keep is not None:
+            building = (seeds if not rollback else None, encoder, engine, max_tokens, max_file_bytes, strict)
+            _check_alone([show_versions, rollback, keep is not None], any(building) or rebuild)
+            _look_after(settings.index, rollback=rollback, to=seeds, keep=keep)
+            return
         problems = _build(settings, rebuild=rebuild)
     if problems:
         raise typer.Exit(PARTLY_DONE)
+
+
+def _check_alone(chosen: list[bool], building: bool) -> None:  # noqa: FBT001 - a fact, no choice
+    if building or sum(chosen) > 1:
+        raise InvalidRequest(
+            "options", "--list, --rollback and --prune each stand alone, with no other option but --index"
+        )
+
+
+def _look_after(root: Path, *, rollback: bool, to: Path | None, keep: int | None) -> None:
+    """Go back, delete, or only list; tell what there is."""
+    from rag.index.versions import list_versions, prune, roll_back
+    from rag.reporting import tell_note, tell_versions
+
+    if rollback:
+        tell_note(f"{roll_back(root, str(to) if to else None)} is the current version again.")
+    elif keep is not None:
+        tell_note(f"Deleted {len(prune(root, keep))} versions.")
+    tell_versions(list_versions(root))
 
 
 def _build(settings: Settings, *, rebuild: bool) -> int:

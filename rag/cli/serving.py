@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Annotated
 
 import typer
@@ -16,20 +17,34 @@ def serve(
     port: Annotated[
         int | None, typer.Option(help="Port to serve on; 0 takes a free one.  [default: 8000]")
     ] = None,
+    reload_seconds: Annotated[
+        float | None,
+        typer.Option(help="How often to look for a newly published index; 0 never.  [default: 1.0]"),
+    ] = None,
 ) -> None:
-    """Serve POST /ask over HTTP, with interactive documentation at /docs."""
+    """Serve POST /ask over HTTP, with interactive documentation at /docs.
+
+    A newly published index is taken over without a pause; one that is damaged is refused, and the one
+    before goes on serving.
+    """
     with errors_told():
-        settings = load_settings(index=index_folder, host=host, port=port)
-        from rag.answer.answer import Answerer
+        settings = load_settings(index=index_folder, host=host, port=port, reload_seconds=reload_seconds)
         from rag.serve.api import create_app
+        from rag.serve.live import LiveIndex
         from rag.serve.server import address_of, listen, run
 
+        logging.getLogger("rag").setLevel(logging.INFO)
         with listen(settings.host, settings.port) as listener:
-            answerer = Answerer.open(settings.index, threads=settings.threads, reranker=settings.reranker)
-            info = answerer.backend.info
+            live = LiveIndex.open(settings.index, threads=settings.threads, reranker=settings.reranker)
+            info = live.status.index
             typer.echo(
                 f"Serving the index {info.index_id} at {address_of(listener)}: {info.chunks:,} chunks of "
                 f"{info.documents:,} documents. Stop with Ctrl-C.",
                 err=True,
             )
-            run(create_app(answerer), listener)
+            if settings.reload_seconds:
+                live.watch(settings.reload_seconds)
+            try:
+                run(create_app(live), listener)
+            finally:
+                live.close()

@@ -38,8 +38,7 @@ def open_index(
     backend = LocalIndex.open(root)
     try:
         if encoder is None:
-            known = at_hand is not None and at_hand.fingerprint == backend.info.encoder_fingerprint
-            encoder = at_hand if known and at_hand else backend.info.encoder
+            encoder = _own(at_hand, backend)
         if isinstance(encoder, str):
             encoder = load_encoder(
                 encoder,
@@ -53,6 +52,13 @@ def open_index(
         backend.close()
         raise
     return OpenIndex(backend, encoder)
+
+
+def _own(at_hand: Encoder | None, backend: LocalIndex) -> Encoder | str:
+    """The index's own encoder if it is at hand, else its name."""
+    if at_hand is not None and at_hand.fingerprint == backend.info.encoder_fingerprint:
+        return at_hand
+    return backend.info.encoder
 
 
 def _check_sentinels(backend: LocalIndex, encoder: Encoder, root: Path) -> None:

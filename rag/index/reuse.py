@@ -26,7 +26,8 @@ def find_past(layout: Layout, encoder: Encoder) -> tuple[PastVersion | None, str
     except IndexNotFound:
         return None, None
     except CitewellError as fault:
-        return None, str(fault)
+        # What mends it is going on already.
+        return None, str(fault).partition("; build anew")[0]
     same = past.manifest.encoder["fingerprint"] == encoder.fingerprint
     reason = differing(past.manifest, encoder) if same else None
     return (None, reason) if reason else (past, None)

@@ -1,45 +1,94 @@
-"""The HTTP service: one application over one open index."""
+"""The HTTP service: one application over the index in service."""
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from importlib.metadata import version
 
-from fastapi import FastAPI
+from fastapi import FastAPI, HTTPException
+from fastapi.responses import Response
 
-from rag.answer.answer import Answerer
+from rag.errors import CitewellError
+from rag.serve.live import LiveIndex, Status
 from rag.serve.problems import install_problem_handlers
-from rag.serve.wire import PROBLEM_TYPE, AskRequest, AskResponse, Problem, filters_of, history_of, to_response
+from rag.serve.telemetry import exposition, metrics_of
+from rag.serve.wire import (
+    PROBLEM_TYPE,
+    AskRequest,
+    AskResponse,
+    Problem,
+    ReadyResponse,
+    ReloadResponse,
+    filters_of,
+    history_of,
+    to_response,
+)
 
 _DESCRIPTION = "Answers a patient's question with the passages that answer it, each one cited exactly."
 
 
-def create_app(answerer: Answerer) -> FastAPI:
-    """The ASGI application that answers from `answerer`."""
+def create_app(live: LiveIndex) -> FastAPI:
+    """The ASGI application that answers from the index in service."""
     app = FastAPI(title="Citewell", version=version("citewell"), description=_DESCRIPTION)
     install_problem_handlers(app)
+    _install_questions(app, live)
+    _install_operation(app, live)
+    return app
 
+
+def _install_questions(app: FastAPI, live: LiveIndex) -> None:
     @app.post("/ask", summary="Ask a question", responses=_problems(400, 422, 500))
     def ask(request: AskRequest) -> AskResponse:
         """Return the passages that answer the question, best first, each with its citation."""
-        answer = answerer.ask(
-            request.question,
-            top_k=request.top_k,
-            filters=filters_of(request),
-            history=history_of(request),
-        )
+        with live.lease() as answerer:
+            answer = answerer.ask(
+                request.question,
+                top_k=request.top_k,
+                filters=filters_of(request),
+                history=history_of(request),
+            )
         return to_response(answer)
 
+
+def _install_operation(app: FastAPI, live: LiveIndex) -> None:
+    registry = metrics_of(live)
+
     @app.get("/health/live", summary="Is the process alive?")
-    def live() -> dict[str, str]:
+    def alive() -> dict[str, str]:
         """Answers as long as the process does."""
         return {"status": "alive"}
 
     @app.get("/health/ready", summary="Can questions be answered?")
-    def ready() -> dict[str, str]:
-        """Names the index that answers."""
-        return {"status": "ready", "index": answerer.backend.info.index_id}
+    def ready() -> ReadyResponse:
+        """Names the index that answers, and says when a newer one was refused."""
+        status = live.status
+        return ReadyResponse(status="ready", index=status.index.index_id, note=_note(status))
 
-    return app
+    @app.get("/metrics", summary="Metrics for Prometheus", response_class=Response)
+    def metrics() -> Response:
+        """Which index serves, when it was built, and how often another one was taken or refused."""
+        return exposition(registry)
+
+    @app.post("/admin/reload", summary="Serve the newest version now", responses=_problems(409, 500))
+    def reload() -> ReloadResponse:
+        """Change over to the version that was published last; without this it happens within a second."""
+        try:
+            reloaded = live.reload()
+        except CitewellError:
+            raise HTTPException(HTTPStatus.CONFLICT, _note(live.status)) from None
+        return ReloadResponse(
+            status="reloaded" if reloaded else "unchanged", index=live.status.index.index_id
+        )
+
+
+def _note(status: Status) -> str | None:
+    """What an operator should know; the reason in full, with its paths, stands in the log only."""
+    if status.refusal is None:
+        return None
+    return (
+        f"The version {status.refusal.index_id} is refused ({type(status.refusal.error).__name__}) and "
+        f"{status.index.index_id} goes on serving; the log says why."
+    )
 
 
 def _problems(*statuses: int) -> dict[int | str, dict[str, object]]:

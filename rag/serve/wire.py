@@ -166,6 +166,21 @@ class AskResponse(BaseModel):
     timings_ms: dict[str, float]
 
 
+class ReadyResponse(BaseModel):
+    """Whether questions can be answered, and from which index."""
+
+    status: Literal["ready"]
+    index: str
+    note: str | None = Field(description="What an operator should look into: a version that was refused.")
+
+
+class ReloadResponse(BaseModel):
+    """What serves after a reload."""
+
+    status: Literal["reloaded", "unchanged"]
+    index: str
+
+
 class FieldProblem(BaseModel):
     """What is wrong with one field of a request."""
 

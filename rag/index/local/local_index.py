@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from rag.corpus.document import Document
 from rag.encoders.base import Vectors
-from rag.errors import CountMismatch, IndexFault
+from rag.errors import ArtefactCorrupt, CountMismatch, IndexFault
 from rag.index.backend import Hit, IndexInfo, Occurrences, StoredChunk, Term, Traits
 from rag.index.filters import NO_FILTERS, Filters
 from rag.index.local.faiss_vectors import FaissVectors, Mask, Rows, Scores
@@ -49,15 +49,27 @@ class LocalIndex:
         while True:
             named = layout.current_id()
             try:
-                return cls.open_version(layout.current_version())
+                return cls.open_named(layout.current_version())
             except IndexFault:
                 # Published over and deleted while it was read: nothing is wrong with the one after it.
                 if layout.current_id() == named:
                     raise
 
     @classmethod
+    def open_named(cls, folder: Path) -> LocalIndex:
+        """Open a published version, whose folder has its name."""
+        index = cls.open_version(folder)
+        if index.info.index_id != folder.name:
+            index.close()
+            raise ArtefactCorrupt(
+                f"{folder} holds the version {index.info.index_id}, expected {folder.name}; "
+                f"{rebuild_command(folder)}"
+            )
+        return index
+
+    @classmethod
     def open_version(cls, folder: Path) -> LocalIndex:
-        """Open one version by its folder."""
+        """Open one version by its folder, published or not."""
         manifest = read_manifest(folder)
         check_artefacts(manifest, folder)
         store = ChunkStore(folder / CHUNKS)

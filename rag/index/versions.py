@@ -1,0 +1,130 @@
+"""The versions of an index folder: which there are, going back to one, and deleting old ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from rag.errors import IndexFault, IndexNotFound, IndexNotWritable, VersionNotFound
+from rag.index.local.holding import holding
+from rag.index.local.layout import Layout
+from rag.index.local.local_index import LocalIndex
+from rag.index.local.manifest import Manifest, read_manifest
+from rag.index.local.publishing import point_at, remove_version, sweep
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Version:
+    """One version on the disk. `size` is in bytes.
+
+    `fault` says why its manifest cannot be read, which is None then; its artefacts are not looked at.
+    """
+
+    index_id: str
+    is_current: bool
+    size: int
+    manifest: Manifest | None
+    fault: str | None
+
+
+def list_versions(root: Path | str) -> list[Version]:
+    """Every version in the index folder `root`, newest first. Raises `IndexNotFound`."""
+    layout = Layout(Path(root))
+    current = layout.current_id()
+    found = [_version(layout, index_id, current) for index_id in _index_ids(layout)]
+    if not found:
+        raise IndexNotFound(f"no index in {layout.root}; build one with: rag index --index {layout.root}")
+    return found
+
+
+def roll_back(root: Path | str, index_id: str | None = None) -> str:
+    """Make an earlier version the current one again, once it has opened; returns its id.
+
+    Without `index_id` it is the version that was current before the current one was built.
+    Raises `VersionNotFound`, `IndexLocked`, `IndexNotWritable` and what opening the version raises.
+    """
+    layout = Layout(Path(root))
+    with holding(layout, "rolling back"):
+        target = index_id or _before(layout)
+        if target not in _index_ids(layout):
+            raise VersionNotFound(f"there is no version {target} in {layout.versions}; {_choice(layout)}")
+        if target == layout.current_id():
+            raise VersionNotFound(f"{target} is the current version already; {_choice(layout)}")
+        LocalIndex.open_named(layout.version(target)).close()
+        try:
+            point_at(layout, target)
+        except OSError as error:
+            raise IndexNotWritable(f"{layout.root} cannot be written: {error.strerror}") from None
+    return target
+
+
+def prune(root: Path | str, keep: int) -> list[str]:
+    """Delete all versions but the current one and the newest others, `keep` in all; returns their ids.
+
+    Whoever has a deleted version open goes on reading it. Raises `IndexNotFound`, `IndexLocked` and
+    `IndexNotWritable`.
+    """
+    layout = Layout(Path(root))
+    if not _index_ids(layout):
+        raise IndexNotFound(f"no index in {layout.root}; build one with: rag index --index {layout.root}")
+    with holding(layout, "pruning"):
+        sweep(layout)
+        current = layout.current_id()
+        found = _index_ids(layout)
+        others = [index_id for index_id in found if index_id != current]
+        doomed = others[keep - 1 if current in found else keep :]
+        try:
+            for index_id in doomed:
+                remove_version(layout, index_id)
+        except OSError as error:
+            raise IndexNotWritable(f"{layout.versions} cannot be written: {error.strerror}") from None
+    return doomed
+
+
+def _index_ids(layout: Layout) -> list[str]:
+    """The ids of all versions, newest first: an id begins with the time of its build."""
+    if not layout.versions.is_dir():
+        return []
+    names = [entry.name for entry in layout.versions.iterdir() if entry.is_dir()]
+    return sorted((name for name in names if not name.startswith(".")), reverse=True)
+
+
+def _version(layout: Layout, index_id: str, current: str | None) -> Version:
+    folder = layout.version(index_id)
+    manifest, fault = None, None
+    try:
+        manifest = read_manifest(folder)
+    except IndexFault as error:
+        fault = str(error)
+    return Version(
+        index_id=index_id,
+        is_current=index_id == current,
+        size=sum(_size(file) for file in folder.rglob("*")),
+        manifest=manifest,
+        fault=fault,
+    )
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size if file.is_file() else 0
+    except OSError:
+        return 0  # deleted a moment ago
+
+
+def _before(layout: Layout) -> str:
+    """The version before the current one: as its manifest says, else the newest that is older."""
+    current = layout.current_id()
+    if current is None:
+        raise IndexNotFound(f"no index in {layout.root}; build one with: rag index --index {layout.root}")
+    try:
+        previous = read_manifest(layout.version(current)).previous
+    except IndexFault:
+        previous = next((index_id for index_id in _index_ids(layout) if index_id < current), None)
+    if previous is None:
+        raise VersionNotFound(f"{current} has no version before it; {_choice(layout)}")
+    return previous
+
+
+def _choice(layout: Layout) -> str:
+    return f"rag index --list --index {layout.root} shows what there is"
