@@ -55,7 +55,8 @@ class VectorColumn:
             lacking = np.flatnonzero(self._lacking)
             first = self._first_rows(lacking)
             rows, done = list(first.values()), 0
-            on_encoded(0, len(rows))
+            if rows:
+                on_encoded(0, len(rows))
             for texts in texts_of(rows):
                 part = rows[done : done + len(texts)]
                 self.codes[part] = encoded(encoder.encode_documents(texts))

@@ -28,12 +28,24 @@ def repeated_shares(
     if not lengths.sum():
         return shares
     chunk = np.repeat(np.arange(len(sketches)), lengths)
-    shingles, number = np.unique(np.concatenate(list(sketches)), return_inverse=True)
-    # Each shingle counts once a document, however often the document says it.
-    pairs = np.unique(number.astype(np.int64) * (int(documents.max()) + 1) + documents[chunk])
-    counts = np.bincount(pairs // (int(documents.max()) + 1), minlength=len(shingles))
-    many = counts >= max(_FEWEST, math.ceil(_SHARE * len(np.unique(documents))))
-    repeated = np.bincount(chunk, weights=many[number], minlength=len(sketches))
+    shingles = np.concatenate(list(sketches)).astype(np.uint64)
+    fewest = max(_FEWEST, math.ceil(_SHARE * len(np.unique(documents))))
+    many = _in_many(shingles, documents[chunk].astype(np.uint64), fewest)
+    repeated = np.bincount(chunk, weights=np.isin(shingles, many), minlength=len(sketches))
     filled = lengths > 0
     shares[filled] = repeated[filled] / lengths[filled]
     return shares
+
+
+def _in_many(
+    shingles: npt.NDArray[np.uint64], documents: npt.NDArray[np.uint64], fewest: int
+) -> npt.NDArray[np.uint64]:
+    """The shingles that `fewest` documents or more have."""
+    # Sorted as one number each, which is many times faster than numpy's unique over this many.
+    pairs = np.sort((shingles << np.uint64(32)) | documents)
+    # Each shingle counts once a document, however often the document says it.
+    distinct = pairs[np.append([True], pairs[1:] != pairs[:-1])] >> np.uint64(32)
+    starts = np.flatnonzero(np.append([True], distinct[1:] != distinct[:-1]))
+    counts = np.diff(np.append(starts, len(distinct)))
+    many: npt.NDArray[np.uint64] = distinct[starts[counts >= fewest]]
+    return many
