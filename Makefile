@@ -26,7 +26,7 @@ format: $(VENV)/.installed-test
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) index/versions index/encoders index/current
+	rm -rf $(VENV) index/versions index/encoders index/unfinished index/current index/.lock
 
 $(VENV)/bin/pip:
 	$(PYTHON) -m venv $(VENV)

@@ -328,7 +328,25 @@ def test_a_conversion_that_strays_from_the_model_is_refused(tmp_path: Path) -> N
     other = find_model(str(write_tiny_model(tmp_path / "other", seed=2)))
     with pytest.raises(ConversionRefused, match=r"cosine of -?0\.\d+ .* expected at least 0\.98"):
         convert(other, loaded, tmp_path / "cache")
-    assert list((tmp_path / "cache").iterdir()) == []
+    assert [left.name for left in (tmp_path / "cache").iterdir()] == [".lock"]
+
+
+def test_what_a_killed_conversion_left_goes_with_the_next_one(tmp_path: Path, load: Load) -> None:
+    left = tmp_path / "cache" / ".converting-left"
+    left.mkdir(parents=True)
+    (left / "model.bin").write_bytes(b"half")
+    load(write_tiny_model(tmp_path / "tiny"))
+    assert not left.exists()
+
+
+def test_whoever_waited_for_a_conversion_takes_the_one_that_was_made(tmp_path: Path) -> None:
+    """Two processes start at once: both find no conversion, and only one of them makes it."""
+    source = find_model(str(write_tiny_model(tmp_path / "tiny")))
+    reference = SentenceTransformerEncoder(source)
+    folder = convert(source, reference, tmp_path / "cache")
+    made = folder.stat().st_mtime_ns
+    assert convert(source, reference, tmp_path / "cache") == folder
+    assert folder.stat().st_mtime_ns == made
 
 
 def test_a_conversion_is_kept_and_names_are_those_of_the_caller(tmp_path: Path, load: Load) -> None:

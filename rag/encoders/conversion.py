@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from filelock import FileLock
 
 from rag.encoders.ctranslate import DESCRIPTION, TOKENIZER, CTranslateEncoder, Description
 from rag.encoders.source import ModelSource, sha256_of
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 PRECISION = "ctranslate2-int8"
 MIN_COSINE = 0.98
+_CONVERTING = ".converting-"
 
 _FAMILY = frozenset({"bert", "distilbert", "roberta", "xlm-roberta", "camembert"})
 _POOLINGS = frozenset({"mean", "cls"})
@@ -48,20 +50,27 @@ def convert(source: ModelSource, reference: SentenceTransformerEncoder, cache: P
     pooling = _supported_pooling(reference)
     target = conversion_folder(cache, source)
     with _workshop(cache) as folder:
+        if target.is_dir():
+            return target  # another process has made it meanwhile
         _write(folder, source, reference, pooling)
         _compare(CTranslateEncoder(folder), reference)
-        shutil.rmtree(target, ignore_errors=True)
         folder.rename(target)
     return target
 
 
 @contextmanager
 def _workshop(cache: Path) -> Iterator[Path]:
-    """A folder below `cache` to write a conversion in; nothing of it is left when that fails."""
+    """A folder below `cache` to write a conversion in; nothing of it is left when that fails.
+
+    One process at a time has one, so what lies there from others was left by a process that was killed.
+    """
     with ExitStack() as cleanup:
         try:
             cache.mkdir(parents=True, exist_ok=True)
-            folder = Path(tempfile.mkdtemp(prefix=".converting-", dir=cache))
+            cleanup.enter_context(FileLock(cache / ".lock", mode=0o644))
+            for left in cache.glob(f"{_CONVERTING}*"):
+                shutil.rmtree(left, ignore_errors=True)
+            folder = Path(tempfile.mkdtemp(prefix=_CONVERTING, dir=cache))
             cleanup.callback(shutil.rmtree, folder, ignore_errors=True)
             yield folder
         except OSError as error:

@@ -15,7 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
-from rag.corpus.pipeline import ChunkedDocument, KnownDocument, Outcome, chunk_files
+from rag.corpus.pipeline import ChunkedDocument, Outcome, chunk_files
 from rag.corpus.reader import FoundFile, find_files
 from rag.encoders.base import Encoder, available_cores
 from rag.encoders.source import sha256_of
@@ -74,6 +74,7 @@ def build_index(
         previous = layout.current_id()
         past, fault = (None, None) if options.rebuild else find_past(layout, encoder)
         if past and is_same(past, plan):
+            forget(layout)
             return _unchanged(past, plan, ignored, options)
         with closing(_Build(layout, folder, plan, past, encoder, on_progress or _silent)) as build:
             build.read(files, options)
@@ -165,7 +166,7 @@ class _Build:
                 if past := reuse.unchanged(file):
                     self._writer.copy(past)
                 else:
-                    self._store(next(outcomes), reuse, options)
+                    self._store(file, next(outcomes), reuse, options)
                 self._on_progress("reading", done, len(files))
             if not self._writer.chunks:
                 raise EmptyCorpus(_nothing_to_index(self._plan.seeds, self.problems))
@@ -182,15 +183,18 @@ class _Build:
             known=reuse.known_keys(files),
         )
 
-    def _store(self, outcome: Outcome, reuse: Reuse, options: BuildOptions) -> None:
+    def _store(self, file: FoundFile, outcome: Outcome, reuse: Reuse, options: BuildOptions) -> None:
+        if isinstance(outcome, UnreadableDocument):
+            if options.strict:
+                raise outcome
+            self.problems.append(outcome)
+            return
         if isinstance(outcome, ChunkedDocument):
             self._writer.add(outcome)
-        elif isinstance(outcome, KnownDocument):
-            self._writer.add_known(outcome, reuse.source(outcome))
-        elif options.strict:
-            raise outcome
         else:
-            self.problems.append(outcome)
+            self._writer.add_known(outcome, reuse.source(outcome))
+        # The file may have changed since the plan was made; what counts is what was read.
+        self._plan = self._plan.having_read(file, outcome.document.sha256)
 
     def index_words(self) -> None:
         """Write the lexical index."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -105,13 +105,17 @@ class Plan:
         """The `recipe` of a manifest with these parts."""
         return {"encoder": encoder["fingerprint"], "chunker": dict(chunker)}
 
+    def having_read(self, file: FoundFile, digest: str) -> Plan:
+        """The plan with the digest of what was read of a file."""
+        path = self._path(file)
+        return self if self.files[path] == digest else replace(self, files={**self.files, path: digest})
+
+    def _path(self, file: FoundFile) -> str:
+        return file.path.relative_to(self.seeds).as_posix()
+
     def digests(self, files: Sequence[FoundFile]) -> dict[str, str]:
         """The digest of each file by its `doc_id`, files that are refused by their place left out."""
-        return {
-            file.doc_id: self.files[file.path.relative_to(self.seeds).as_posix()]
-            for file in files
-            if not file.refusal
-        }
+        return {file.doc_id: self.files[self._path(file)] for file in files if not file.refusal}
 
     @property
     def corpus_sha256(self) -> str:
