@@ -36,6 +36,7 @@ from rag.search.fusion import DENSE_WEIGHT
 from rag.search.question import MAX_HISTORY, MAX_QUESTION
 from rag.search.retriever import Retriever
 from rag.serve.api import create_app
+from rag.serve.live import LiveIndex
 from rag.serve.wire import MAX_TURN, AskRequest, FiltersModel, Problem, history_of
 
 PROBLEM = "application/problem+json"
@@ -113,7 +114,7 @@ def keyword_index(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def client_for(index: Path, encoder: KeywordEncoder) -> TestClient:
-    return TestClient(create_app(Answerer(Retriever(LocalIndex.open(index), encoder))))
+    return TestClient(create_app(LiveIndex(Answerer(Retriever(LocalIndex.open(index), encoder)))))
 
 
 @pytest.fixture(scope="module")
@@ -246,7 +247,7 @@ def test_a_withdrawn_page_is_not_returned_for_a_question_about_it(client: TestCl
 
 
 def test_a_withdrawn_sample_is_not_returned_for_its_title(samples: Answerer) -> None:
-    response = TestClient(create_app(samples)).post(
+    response = TestClient(create_app(LiveIndex(samples))).post(
         "/ask", json={"question": "Herbal supplements during treatment (withdrawn)", "top_k": 50}
     )
     found = {passage["location"]["doc_id"] for passage in response.json()["passages"]}
@@ -260,7 +261,7 @@ def test_top_k_is_obeyed(top_k: int, count: int, client: TestClient) -> None:
 
 
 def test_without_top_k_five_passages_come_back(samples: Answerer) -> None:
-    response = TestClient(create_app(samples)).post("/ask", json={"question": "pain"})
+    response = TestClient(create_app(LiveIndex(samples))).post("/ask", json={"question": "pain"})
     assert len(response.json()["passages"]) == 5
 
 
@@ -285,7 +286,7 @@ def test_the_service_says_that_it_lives_and_which_index_is_ready(
 ) -> None:
     assert client.get("/health/live").json() == {"status": "alive"}
     index_id = (keyword_index / "current").read_text().strip()
-    assert client.get("/health/ready").json() == {"status": "ready", "index": index_id}
+    assert client.get("/health/ready").json() == {"status": "ready", "index": index_id, "note": None}
     assert client.post("/ask", json={"question": "fever"}).json()["index"]["id"] == index_id
 
 
@@ -331,7 +332,7 @@ FILTERED = {
 @pytest.fixture(scope="module")
 def filtered(tmp_path_factory: pytest.TempPathFactory) -> TestClient:
     index = little_index(tmp_path_factory.mktemp("filtered"), FILTERED)
-    return TestClient(create_app(Answerer(Retriever(index, KeywordEncoder()))))
+    return TestClient(create_app(LiveIndex(Answerer(Retriever(index, KeywordEncoder())))))
 
 
 @pytest.mark.parametrize(
@@ -430,7 +431,7 @@ TURNS = {
 def conversing(tmp_path_factory: pytest.TempPathFactory) -> TestClient:
     axes = ("tarlatamab", "cisplatin")
     index = little_index(tmp_path_factory.mktemp("turns"), TURNS, axes)
-    return TestClient(create_app(Answerer(Retriever(index, KeywordEncoder(axes)))))
+    return TestClient(create_app(LiveIndex(Answerer(Retriever(index, KeywordEncoder(axes))))))
 
 
 def turn(content: str, role: str | None = None) -> dict[str, str]:
@@ -721,6 +722,7 @@ def test_a_betrayed_question_would_be_noticed() -> None:
     [
         (errors.EncoderNotFound("the model in /srv/models is gone"), 503),
         (errors.ArtefactCorrupt("/srv/index/vectors.faiss changed"), 503),
+        (errors.SentinelMismatch("the index in /srv does not fit its encoder"), 503),
         (errors.EncoderError("the model in /srv/models cannot be loaded"), 500),
         (errors.CitewellError("/srv is on fire"), 500),
     ],
@@ -836,11 +838,13 @@ from rag.answer.answer import Answerer
 from rag.index.local.local_index import LocalIndex
 from rag.search.retriever import Retriever
 from rag.serve.api import create_app
+from rag.serve.live import LiveIndex
 from rag.serve.server import address_of, listen, run
 from test_api import FailingEncoder
 listener = listen("127.0.0.1", 0)
 print(address_of(listener), flush=True)
-run(create_app(Answerer(Retriever(LocalIndex.open(Path({index!r})), FailingEncoder()))), listener)
+answerer = Answerer(Retriever(LocalIndex.open(Path({index!r})), FailingEncoder()))
+run(create_app(LiveIndex(answerer)), listener)
 """
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,16 +16,23 @@ import pytest
 from conftest import WriteSeed
 from keyword_encoder import WORDS, KeywordEncoder, count_words
 
-from rag.corpus.pipeline import chunk_files
+from rag.corpus.pipeline import ChunkedDocument, chunk_files
 from rag.corpus.reader import find_files
 from rag.encoders.base import Encoder, Vectors
-from rag.errors import CitewellError, EmptyCorpus, IndexNotWritable, SchemaMismatch, UnreadableDocument
+from rag.errors import (
+    CitewellError,
+    CountMismatch,
+    EmptyCorpus,
+    IndexNotWritable,
+    SchemaMismatch,
+    UnreadableDocument,
+)
 from rag.index.backend import Occurrences, Term
 from rag.index.builder import Stage, build_index
 from rag.index.local.layout import Layout
-from rag.index.local.lexical import LexicalRow, LexicalWriter
+from rag.index.local.lexical_writer import LexicalRow, LexicalWriter
 from rag.index.local.local_index import LocalIndex
-from rag.index.local.manifest import SCHEMA
+from rag.index.local.manifest import SCHEMA, SENTINELS
 from rag.index.plan import BuildOptions, BuildReport
 
 STRICT = BuildOptions(strict=True)
@@ -77,6 +85,18 @@ def _match(root: Path, *words: str, k: int = 10) -> list[str]:
 def _versions(layout: Layout) -> set[str]:
     """Everything in versions/, hidden folders too."""
     return {entry.name for entry in layout.versions.iterdir()} if layout.versions.exists() else set()
+
+
+class Noting(KeywordEncoder):
+    """Keeps what it was asked to encode."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[str] = []
+
+    def encode_documents(self, texts: Sequence[str]) -> Vectors:
+        self.asked += texts
+        return super().encode_documents(texts)
 
 
 class Failing(KeywordEncoder):
@@ -151,7 +171,7 @@ def test_a_version_holds_its_parts_and_current_names_it(
     }
     assert layout.current.read_text(encoding="utf-8") == report.manifest.index_id + "\n"
     assert report.folder == layout.root / "versions" / report.manifest.index_id
-    assert {entry.name for entry in layout.root.iterdir()} == {"versions", "current"}
+    assert {entry.name for entry in layout.root.iterdir()} == {"versions", "current", ".lock"}
 
 
 def test_reading_leaves_nothing_behind(build: Build, layout: Layout, write_seed: WriteSeed) -> None:
@@ -264,8 +284,10 @@ def test_nothing_is_built_when_nothing_changed(
     first = build()
     (seeds / "a.md").touch()
     (seeds / "notes.txt").write_text("not markdown", encoding="utf-8")
-    second = build(encoder=Failing(RuntimeError("it was asked to encode")))
+    encoder = Noting()
+    second = build(encoder=encoder)
     assert second.unchanged
+    assert encoder.asked == list(SENTINELS), "by them it is known again, and nothing else is encoded"
     assert second.folder == first.folder
     assert second.manifest == first.manifest
     assert [str(problem) for problem in second.problems] == [str(problem) for problem in first.problems]
@@ -403,23 +425,33 @@ def test_a_folder_of_titles_alone_is_empty(build: Build, layout: Layout, write_s
     assert _versions(layout) == set()
 
 
+# What is encoded in a build of 600 chunks upon another version: the sentinels, to know that version's encoder
+# and the journal's, two batches, and the sentinels of the manifest.
+BATCHES = 5
+
+
 @pytest.mark.parametrize("error", [RuntimeError("out of luck"), KeyboardInterrupt(), MemoryError()])
-def test_nothing_of_a_failed_build_is_left(
+def test_nothing_of_a_failed_build_is_left_but_its_vectors(
     build: Build, layout: Layout, write_seed: WriteSeed, error: BaseException
 ) -> None:
     write_seed("a", "Fever.")
     before = build().manifest.index_id
     write_seed("b", "\n\n".join(f"## Part {at}\n\nMore fever." for at in range(600)))
-    for after in (0, 1, 2):  # in the first batch, in the second, and in the sentinels
+    for after in range(BATCHES):
         with pytest.raises(type(error)):
             build(encoder=Failing(error, after=after))
         assert _versions(layout) == {before}
         assert layout.current_id() == before
+        left = {entry.name for entry in layout.root.iterdir()} - {"versions", "current", ".lock"}
+        assert left == ({"unfinished"} if after else set())
+        shutil.rmtree(layout.unfinished, ignore_errors=True)
     assert _search(layout.root, "fever") == ["a"]
+    assert build(encoder=Failing(error, after=BATCHES)).manifest.index_id == layout.current_id() != before
+    assert not layout.unfinished.exists()
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open files are counted in /proc")
-@pytest.mark.parametrize("after", [0, 1])
+@pytest.mark.parametrize("after", range(BATCHES - 1))
 def test_a_failed_build_gives_its_disk_space_back(
     build: Build, layout: Layout, write_seed: WriteSeed, after: int
 ) -> None:
@@ -432,18 +464,47 @@ def test_a_failed_build_gives_its_disk_space_back(
 
 
 def test_nothing_of_a_version_is_left_that_could_not_be_made_current(
-    build: Build, layout: Layout, write_seed: WriteSeed
+    build: Build, layout: Layout, seeds: Path, write_seed: WriteSeed
 ) -> None:
+    """Whether something was in the way when the build began, or came there while it went on."""
     write_seed("a", "Fever.")
     before = build().manifest.index_id
     write_seed("b", "More fever.")
-    (layout.root / ".current-next").mkdir()
-    with pytest.raises(IndexNotWritable):
-        build()
-    assert _versions(layout) == {before}
-    assert layout.current_id() == before
-    (layout.root / ".current-next").rmdir()
+    in_the_way = layout.root / ".current-next"
+
+    def hinder(_stage: Stage, _done: int, _total: int) -> None:
+        in_the_way.mkdir(exist_ok=True)
+
+    for _ in range(2):
+        with pytest.raises(IndexNotWritable):
+            build_index(seeds, layout.root, KeywordEncoder(), on_progress=hinder)
+        assert in_the_way.is_dir()
+        assert _versions(layout) == {before}
+        assert layout.current_id() == before
+    in_the_way.rmdir()
     assert build().manifest.index_id == layout.current_id()
+
+
+def test_a_version_that_does_not_hold_together_is_never_published(
+    build: Build, layout: Layout, seeds: Path, write_seed: WriteSeed
+) -> None:
+    """A row is lost before its file's checksum is taken, so that only a look at the whole can tell."""
+    write_seed("a", "Fever.")
+    before = build().manifest.index_id
+    write_seed("b", "More fever.\n\n## Then\n\nPain.")
+
+    def lose_a_row(stage: Stage, done: int, total: int) -> None:
+        if (stage, done) == ("encoding", total):
+            (chunks,) = layout.versions.glob(".building-*/chunks.sqlite")
+            with closing(sqlite3.connect(chunks)) as connection, connection:
+                connection.execute("DELETE FROM chunks WHERE row = 2")
+
+    with pytest.raises(CountMismatch, match=rf"'chunks': 2.*'chunks': 3.*--index {layout.root}$"):
+        build_index(seeds, layout.root, KeywordEncoder(), on_progress=lose_a_row)
+    assert layout.current_id() == before
+    assert _versions(layout) == {before}
+    assert _search(layout.root, "fever") == ["a"]
+    assert build().manifest.counts["chunks"] == 3
 
 
 def test_a_reader_goes_on_with_its_version_after_the_next_is_published(
@@ -563,9 +624,8 @@ def test_words_that_do_not_fit_on_the_disk_are_an_error_that_says_so(disk: Disk,
     """The library writes in threads of its own, which do not say why they died."""
     writer = LexicalWriter(disk.folder / "lexical")
     disk.leave_free(pages * os.statvfs(disk.folder).f_bsize)
-    with pytest.raises(OSError, match="No space left"):  # noqa: PT012 - at which step is the library's choice
-        writer.add(LexicalRow(row, row, "", "", f"word{row} " * 50) for row in range(3000))
-        writer.finish()
+    with pytest.raises(OSError, match="No space left"):
+        writer.write(LexicalRow(row, f"d{row}", "", "", f"word{row} " * 50) for row in range(3000))
 
 
 def test_progress_only_grows_and_ends_at_the_total(
@@ -611,7 +671,7 @@ def test_several_processes_give_the_chunks_that_one_gives(
     build(BuildOptions(max_tokens=64))
     index = LocalIndex.open(layout.root)
     for one in alone:
-        if not isinstance(one, CitewellError):
+        if isinstance(one, ChunkedDocument):
             assert index.document(one.document.doc_id) == one.document
             stored = index.chunks([chunk.chunk_id for chunk in one.chunks])
             assert [each.chunk for each in stored] == one.chunks
@@ -623,5 +683,5 @@ def test_a_build_with_the_bundled_encoder_finds_by_meaning(samples_index: Path, 
     hits = index.search(bundled.encode_queries(["Will I go bald?"])[0], 3)
     index.close()
     assert hits[0].chunk_id.startswith("side-effects/hair-loss#")
-    vectors = np.array(index.manifest.sentinels)
+    vectors = np.array(list(index.manifest.sentinels.values()))
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)

@@ -24,19 +24,19 @@ from serving import bare_environment
 from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
-from rag.answer.answer import Answerer
 from rag.cli import app
 from rag.config import Settings
 from rag.progress import shown_progress
 from rag.reporting import printable, tell_json
 from rag.serve.api import create_app
+from rag.serve.live import LiveIndex
 
 COMMANDS = ("index", "ask", "show", "serve", "evaluate")
 # What is about this one call and never a lasting setting.
 NO_SETTINGS = {
     *("--json", "--rebuild", "--help", "--filter", "--history"),
     *("--measures", "--floor", "--per-question", "--misses", "--ablation", "--compare", "--run-out"),
-    *("--split", "--markdown"),
+    *("--split", "--markdown", "--list", "--rollback", "--prune"),
 }
 QUESTION = "What helps against nausea?"
 ESCAPES = "\x1b[31mred\x1b[0m \x1b]0;title\x07 \x9b2J \x7f \x08\x08"
@@ -147,7 +147,7 @@ def test_a_folder_becomes_an_index_that_answers_and_shows(
     write_seed("hair", "Your hair grows back after some months.")
     built = rag("index")
     assert (built.status, built.out) == (0, "")
-    assert re.search(r"^Published \S+: 2 documents, 3 chunks, [\d.]+ s\.$", built.err, re.MULTILINE)
+    assert re.search(r"^Published \S+: 2 documents, 3 chunks \(3 encoded\), [\d.]+ s\.$", built.err, re.MULTILINE)
 
     asked = rag("ask", "What should I eat when I feel sick?", "--json")
     assert (asked.status, asked.err) == (0, "")
@@ -363,7 +363,7 @@ def test_a_reranker_is_named_by_option_variable_or_file(way: str, on_samples: Ra
 
 def test_json_is_what_the_service_returns(on_samples: Rag, samples_index: Path) -> None:
     result = on_samples("ask", QUESTION, "--top-k", "7", "--json")
-    client = TestClient(create_app(Answerer.open(samples_index)))
+    client = TestClient(create_app(LiveIndex.open(samples_index)))
     served = client.post("/ask", json={"question": QUESTION, "top_k": 7}).json()
     printed = json.loads(result.out)
     assert without_time(printed) == without_time(served)
@@ -512,7 +512,7 @@ def test_plain_lines_tell_the_progress_where_no_terminal_is(
     assert re.fullmatch(r"Reading and chunking: 3 of 3 files \([\d,]+ files/s\)", lines[1])
     assert re.fullmatch(r"Encoding: 0 of 3 chunks", lines[2])
     assert re.fullmatch(r"Encoding: 3 of 3 chunks \([\d,]+ chunks/s\)", lines[3])
-    assert re.fullmatch(r"Published \S+: 3 documents, 3 chunks, [\d.]+ s\.", lines[4])
+    assert re.fullmatch(r"Published \S+: 3 documents, 3 chunks \(3 encoded\), [\d.]+ s\.", lines[4])
     assert steering(result.stderr.decode()) == []
 
 

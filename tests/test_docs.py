@@ -35,6 +35,7 @@ from rag.index.builder import build_index
 from rag.index.local.local_index import LocalIndex
 from rag.search.retriever import Retriever
 from rag.serve.api import create_app
+from rag.serve.live import LiveIndex
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -85,7 +86,8 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     folder = tmp_path_factory.mktemp("routes")
     (folder / "a.md").write_text("---\ntitle: A\n---\n\nfever\n")
     build_index(folder, folder / "index", KeywordEncoder())
-    application = create_app(Answerer(Retriever(LocalIndex.open(folder / "index"), KeywordEncoder())))
+    answerer = Answerer(Retriever(LocalIndex.open(folder / "index"), KeywordEncoder()))
+    application = create_app(LiveIndex(answerer))
     described = application.openapi()["paths"]
     return [f"{method.upper()} {path}" for path, methods in described.items() for method in methods]
 

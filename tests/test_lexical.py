@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from rag.errors import ArtefactCorrupt
 from rag.index.backend import Term
-from rag.index.local.lexical import Lexical, LexicalRow, LexicalWriter, artefacts, only_documents, stems
+from rag.index.local.lexical import Lexical, artefacts, only_documents, stems
+from rag.index.local.lexical_writer import Bucket, LexicalRow, write_lexical
 
 Index = Callable[[Sequence[LexicalRow]], Lexical]
 
@@ -28,9 +29,7 @@ def index(tmp_path: Path) -> Index:
 
     def index(rows: Sequence[LexicalRow]) -> Lexical:
         folder = tmp_path / f"lexical-{next(numbers)}"
-        writer = LexicalWriter(folder)
-        writer.add(rows)
-        writer.finish()
+        write_lexical(folder, [Bucket("all", [])], lambda _: rows)
         return Lexical(folder)
 
     return index
@@ -38,14 +37,14 @@ def index(tmp_path: Path) -> Index:
 
 def bodies(texts: Sequence[str]) -> list[LexicalRow]:
     """A document of one chunk for each text, without title or headings."""
-    return [LexicalRow(row, row, "", "", text) for row, text in enumerate(texts)]
+    return [LexicalRow(key, f"d{key}", "", "", text) for key, text in enumerate(texts)]
 
 
 def scores(lexical: Lexical, terms: Sequence[Term], k: int = 1000) -> dict[str, float]:
-    rows, found = lexical.search(terms, k)
-    assert (rows.dtype.name, found.dtype.name) == ("int64", "float32")
+    keys, found = lexical.search(terms, k)
+    assert (keys.dtype.name, found.dtype.name) == ("int64", "float32")
     assert (np.diff(found) <= 0).all()
-    return {str(row): score for row, score in zip(rows.tolist(), found.tolist(), strict=True)}
+    return {str(key): score for key, score in zip(keys.tolist(), found.tolist(), strict=True)}
 
 
 def test_words_of_the_headings_count_again_by_a_fifth(index: Index) -> None:
@@ -56,7 +55,7 @@ def test_words_of_the_headings_count_again_by_a_fifth(index: Index) -> None:
         " ".join(f"{heading} {text}".split()[:40]) for heading, text in zip(headings, texts, strict=True)
     ]
     parts = zip(headings, whole, strict=True)
-    lexical = index([LexicalRow(row, row, "", head, body) for row, (head, body) in enumerate(parts)])
+    lexical = index([LexicalRow(key, "d", "", head, body) for key, (head, body) in enumerate(parts)])
     weights = {"zulu": 0.5, "kilo": 1.0, "rondo": 2.0}
     exact = bm25({str(row): body for row, body in enumerate(whole)}, weights)
     for row, more in bm25({str(row): head for row, head in enumerate(headings)}, weights).items():
@@ -66,7 +65,7 @@ def test_words_of_the_headings_count_again_by_a_fifth(index: Index) -> None:
 
 def test_words_of_a_title_that_stand_in_no_body_are_not_found(index: Index) -> None:
     """The title is kept apart to count names; a chunk has it in its body and headings as well."""
-    lexical = index([LexicalRow(0, 0, "zulu", "", "alpha")])
+    lexical = index([LexicalRow(0, "d", "zulu", "", "alpha")])
     assert scores(lexical, [Term("zulu")]) == {}
     assert lexical.count(["zulu"], "title") == 1
 
@@ -79,20 +78,20 @@ def test_long_texts_are_weighed_by_their_length_to_an_eighth(index: Index) -> No
     assert scores(index(bodies(texts)), [Term("tango")]) == pytest.approx(exact, rel=0.08)
 
 
-def test_a_row_is_found_by_its_number_wherever_it_was_written(index: Index) -> None:
-    numbers = [7, 3, 2**40, 0, 11]
-    lexical = index([LexicalRow(row, 0, "", "", f"alpha {WORDS[at]}") for at, row in enumerate(numbers)])
-    assert set(scores(lexical, [Term("alpha")])) == {str(row) for row in numbers}
-    for at, row in enumerate(numbers[1:], start=1):
-        assert scores(lexical, [Term(WORDS[at])]).keys() == {str(row)}
-        assert lexical.holding(["alpha", WORDS[at]]).tolist() == [row]
-    assert len(lexical) == 5
+def test_a_chunk_is_found_by_its_key_wherever_it_was_written(index: Index) -> None:
+    keys = [7, 3, 2**40, 0, 2**63 - 1, 11]
+    lexical = index([LexicalRow(key, "d", "", "", f"alpha {WORDS[at]}") for at, key in enumerate(keys)])
+    assert set(scores(lexical, [Term("alpha")])) == {str(key) for key in keys}
+    for at, key in enumerate(keys[1:], start=1):
+        assert scores(lexical, [Term(WORDS[at])]).keys() == {str(key)}
+        assert lexical.holding(["alpha", WORDS[at]]).tolist() == [key]
+    assert len(lexical) == 6
 
 
 @pytest.mark.parametrize("k", [0, -1])
 def test_none_are_found_where_none_are_asked_for(index: Index, k: int) -> None:
-    rows, found = index(bodies(["alpha"])).search([Term("alpha")], k)
-    assert (rows.dtype.name, found.dtype.name, rows.size, found.size) == ("int64", "float32", 0, 0)
+    keys, found = index(bodies(["alpha"])).search([Term("alpha")], k)
+    assert (keys.dtype.name, found.dtype.name, keys.size, found.size) == ("int64", "float32", 0, 0)
 
 
 @pytest.mark.parametrize(("length", "kept"), [(39, True), (40, False), (400, False)])
@@ -125,24 +124,38 @@ def test_the_index_holds_the_stems_that_a_question_is_brought_to(index: Index, t
 def test_a_condition_lets_just_its_documents_through_and_changes_no_score(index: Index, allowed: int) -> None:
     """Whether few documents are allowed or few are left out."""
     texts = random_texts(300, seed=9)
-    lexical = index([LexicalRow(row, row % 100, "", text[:9], text) for row, text in enumerate(texts)])
+    lexical = index([LexicalRow(key, f"d/{key % 100}", "", text[:9], text) for key, text in enumerate(texts)])
+    ids = [f"d/{at}" for at in range(100)]
     mask = np.zeros(100, dtype=np.bool_)
     mask[np.random.default_rng(allowed).permutation(100)[:allowed]] = True
     terms = [Term("alpha", 0.4), Term("mambo")]
-    rows, found = lexical.search(terms, 300, only_documents(mask))
-    exact = {row: score for row, score in scores(lexical, terms).items() if mask[int(row) % 100]}
-    assert dict(zip(map(str, rows.tolist()), found.tolist(), strict=True)) == exact
-    best = lexical.search(terms, 5, only_documents(mask))[1]
+    keys, found = lexical.search(terms, 300, only_documents(ids, mask))
+    exact = {key: score for key, score in scores(lexical, terms).items() if mask[int(key) % 100]}
+    assert dict(zip(map(str, keys.tolist()), found.tolist(), strict=True)) == exact
+    best = lexical.search(terms, 5, only_documents(ids, mask))[1]
     assert best.tolist() == sorted(exact.values(), reverse=True)[:5]
 
 
+@pytest.mark.parametrize("allowed", [1, 3])
+def test_a_condition_takes_an_id_for_the_whole_of_itself(index: Index, allowed: int) -> None:
+    """Ids that begin alike, end alike, or would be one if they were cut into words."""
+    ids = ["a", "a/b", "a b", "b", "A/B", "a/b/é 🩺", "a/b-"]
+    lexical = index([LexicalRow(key, doc_id, "", "", "alpha") for key, doc_id in enumerate(ids)])
+    for first in range(len(ids)):
+        mask = np.isin(np.arange(len(ids)), [(first + at) % len(ids) for at in range(allowed)])
+        for one in (mask, ~mask):
+            found = lexical.search([Term("alpha")], 9, only_documents(ids, one))[0]
+            assert sorted(found.tolist()) == np.flatnonzero(one).tolist()
+
+
 def test_no_condition_is_needed_where_all_documents_are_allowed() -> None:
-    assert only_documents(np.ones(4, dtype=np.bool_)) is None
+    assert only_documents(list("abcd"), np.ones(4, dtype=np.bool_)) is None
 
 
 def test_a_condition_that_allows_no_document_lets_nothing_through(index: Index) -> None:
     lexical = index(bodies(["alpha", "alpha"]))
-    assert lexical.search([Term("alpha")], 5, only_documents(np.zeros(2, dtype=np.bool_)))[0].size == 0
+    nothing = only_documents(["d0", "d1"], np.zeros(2, dtype=np.bool_))
+    assert lexical.search([Term("alpha")], 5, nothing)[0].size == 0
 
 
 @pytest.mark.parametrize("field", ["body", "title"])
@@ -156,9 +169,10 @@ def test_a_phrase_is_counted_where_its_stems_stand_in_a_row(index: Index, field:
         "smaller cell",
         "",
     ]
-    rows = [LexicalRow(0, 0, "", "", "nothing")]
-    for row, text in enumerate(texts, start=1):
-        rows.append(LexicalRow(row, row, *((text, "", "x") if field == "title" else ("x", "", text))))
+    rows = [LexicalRow(0, "d0", "", "", "nothing")]
+    for key, text in enumerate(texts, start=1):
+        words = (text, "", "x") if field == "title" else ("x", "", text)
+        rows.append(LexicalRow(key, f"d{key}", *words))
     lexical = index(rows)
     counted = lexical.count(["small", "cell"], "title" if field == "title" else "body")
     assert counted == 3

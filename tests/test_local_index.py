@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -31,33 +32,34 @@ from rag.encoders.base import Vectors, unit_rows
 from rag.encoders.source import sha256_of
 from rag.index.backend import Term
 from rag.index.filters import Filters
-from rag.index.local.chunk_writer import ChunkWriter, lexical_rows
-from rag.index.local.faiss_vectors import FaissVectors
-from rag.index.local.layout import CHUNKS, LEXICAL, VECTORS, Layout, publish
-from rag.index.local.lexical import LexicalWriter, artefacts
+from rag.index.local.chunk_writer import ChunkWriter
+from rag.index.local.faiss_vectors import FaissVectors, encoded
+from rag.index.local.finished import document_keys, lexical_rows
+from rag.index.local.layout import CHUNKS, LEXICAL, VECTORS, Layout
+from rag.index.local.lexical import artefacts
+from rag.index.local.lexical_writer import buckets_of, write_lexical
 from rag.index.local.local_index import LocalIndex
 from rag.index.local.manifest import SCHEMA, Manifest
+from rag.index.local.publishing import new_workshop, publish, settle
 
 
 def publish_version(root: Path, documents: Sequence[ChunkedDocument], vectors: Vectors) -> Path:
     """Publish these chunks with just these vectors, as a build would."""
-    workshop = Layout(root).versions / ".building"
-    workshop.mkdir(parents=True)
+    workshop = new_workshop(Layout(root))
     writer = ChunkWriter(workshop / CHUNKS)
     for one in documents:
         writer.add(one)
     writer.weigh_repetition()
     writer.finish()
-    words = LexicalWriter(workshop / LEXICAL)
-    words.add(lexical_rows(workshop / CHUNKS))
-    words.finish()
-    index = FaissVectors.empty(vectors.shape[1])
-    index.add(vectors)
-    index.write(workshop / VECTORS)
+    keys = [(one.doc_id, one.chunks_key) for one in document_keys(workshop / CHUNKS)]
+    buckets = buckets_of(keys, writer.chunks, "by hand")
+    write_lexical(workshop / LEXICAL, buckets, partial(lexical_rows, workshop / CHUNKS))
+    FaissVectors.of(encoded(vectors), vectors.shape[1]).write(workshop / VECTORS)
     names = (CHUNKS, VECTORS, *(f"{LEXICAL}/{name}" for name in artefacts(workshop / LEXICAL)))
     manifest = Manifest(
         schema=SCHEMA,
         index_id="by-hand",
+        previous=None,
         built_at="2026-01-01T00:00:00Z",
         built_by="a test",
         encoder={"name": "none", "fingerprint": "none", "engine": "none", "dim": vectors.shape[1]},
@@ -67,9 +69,10 @@ def publish_version(root: Path, documents: Sequence[ChunkedDocument], vectors: V
         problems=[],
         counts={"documents": writer.documents, "chunks": writer.chunks},
         artefacts={name: sha256_of(workshop / name) for name in names},
-        sentinels=[],
+        sentinels={},
     )
     manifest.write(workshop)
+    settle(workshop)
     return publish(Layout(root), workshop, manifest.index_id)
 
 
@@ -120,8 +123,7 @@ def test_recall_against_exact_search_is_kept_where_vectors_crowd_together(make: 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 @pytest.mark.parametrize("rows", [1, 100, 10_000])
 def test_vectors_that_do_not_fit_on_the_disk_are_an_error(rows: int) -> None:
-    vectors = FaissVectors.empty(4)
-    vectors.add(np.ones((rows, 4), dtype=np.float32))
+    vectors = FaissVectors.of(encoded(np.ones((rows, 4), dtype=np.float32)), 4)
     with pytest.raises(OSError, match="No space left on device"):
         vectors.write(Path("/dev/full"))
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +21,14 @@ from conftest import WriteSeed
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from keyword_encoder import KeywordEncoder
+from sealing import digest, manifest_content, seal
 
 from rag.corpus.chunker import CHUNKER_VERSION
 from rag.errors import ArtefactCorrupt, IndexFault, SchemaMismatch
 from rag.index.builder import build_index
 from rag.index.local.local_index import LocalIndex
 from rag.index.local.manifest import SCHEMA, SENTINELS, Manifest, read_manifest
+from rag.index.opening import open_index
 from rag.index.plan import BuildOptions, BuildReport
 
 FIELDS = [field.name for field in fields(Manifest)]
@@ -39,18 +45,63 @@ def report(tmp_path: Path, write_seed: WriteSeed) -> BuildReport:
     return build_index(tmp_path / "seeds", tmp_path / "index", KeywordEncoder(), options=options)
 
 
-def _content(report: BuildReport) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads((report.folder / "manifest.json").read_text(encoding="utf-8"))
-    return content
-
-
-def _put(report: BuildReport, content: object) -> None:
-    (report.folder / "manifest.json").write_text(json.dumps(content), encoding="utf-8")
-
-
 def test_a_manifest_comes_back_as_it_was_written(report: BuildReport) -> None:
     assert read_manifest(report.folder) == report.manifest
-    assert sorted(_content(report)) == sorted(FIELDS)
+    assert sorted(manifest_content(report.folder)) == sorted([*FIELDS, "sha256"])
+
+
+def test_it_ends_in_a_digest_of_all_the_rest(report: BuildReport) -> None:
+    content = manifest_content(report.folder)
+    assert list(content)[-1] == "sha256"
+    assert content["sha256"] == digest(content)
+
+
+@pytest.mark.parametrize("field", [*(name for name in FIELDS if name != "schema"), "sha256"])
+def test_a_change_without_a_new_digest_is_noticed_and_both_are_named(report: BuildReport, field: str) -> None:
+    """Even one that leaves every field of the right kind."""
+    content = manifest_content(report.folder)
+    before = content["sha256"]
+    content[field] = CHANGED[type(content[field])](content[field])
+    path = report.folder / "manifest.json"
+    path.write_text(json.dumps(content), encoding="utf-8")
+    expected = content["sha256"] if field == "sha256" else before
+    found = digest(content)
+    assert found[:12] != expected[:12]
+    with pytest.raises(ArtefactCorrupt) as caught:
+        read_manifest(report.folder)
+    assert f"{path} changed since it was written: SHA-256 {found[:12]}…, expected {expected[:12]}…" in str(
+        caught.value
+    )
+
+
+CHANGED: dict[type, Callable[[Any], object]] = {
+    str: lambda text: text[::-1],
+    dict: lambda content: dict(list(content.items())[:-1]),
+    list: lambda values: values[:-1],
+    type(None): lambda _: "20200101T000000000Z-12345678",
+}
+
+
+def test_no_single_bit_can_turn_unnoticed(report: BuildReport) -> None:
+    """Every bit of the file: it is refused by name, or says the same (1e-07 and 1E-07 do)."""
+    path = report.folder / "manifest.json"
+    whole = path.read_bytes()
+    same = 0
+    with path.open("r+b", buffering=0) as stream:
+        for (at, byte), bit in product(enumerate(whole), range(8)):
+            os.pwrite(stream.fileno(), bytes([byte ^ 1 << bit]), at)
+            with suppress(IndexFault):
+                assert read_manifest(report.folder) == report.manifest, (at, bit)
+                same += 1
+            os.pwrite(stream.fileno(), bytes([byte]), at)
+    assert same < len(whole) / 10
+
+
+def test_it_names_the_version_that_it_was_built_upon(report: BuildReport, tmp_path: Path) -> None:
+    assert report.manifest.previous is None
+    options = BuildOptions(rebuild=True)
+    following = build_index(tmp_path / "seeds", tmp_path / "index", KeywordEncoder(), options=options)
+    assert following.manifest.previous == report.manifest.index_id
 
 
 def test_every_file_stands_in_it_by_digest_or_by_the_reason_for_its_refusal(
@@ -110,14 +161,16 @@ def test_it_says_how_the_version_was_made(report: BuildReport) -> None:
 
 def test_sentinels_are_what_the_encoder_makes_of_known_texts(report: BuildReport) -> None:
     expected = KeywordEncoder().encode_documents(SENTINELS)
-    np.testing.assert_array_equal(np.array(report.manifest.sentinels, dtype=np.float32), expected)
+    assert tuple(report.manifest.sentinels) == SENTINELS
+    kept = np.array(list(report.manifest.sentinels.values()), dtype=np.float32)
+    np.testing.assert_array_equal(kept, expected)
 
 
 @pytest.mark.parametrize("field", FIELDS)
 def test_a_manifest_that_lacks_a_field_is_refused(report: BuildReport, field: str) -> None:
-    content = _content(report)
+    content = manifest_content(report.folder)
     del content[field]
-    _put(report, content)
+    seal(report.folder, content)
     with pytest.raises(ArtefactCorrupt, match=r"manifest\.json is .*damaged.*rag index --rebuild --index"):
         read_manifest(report.folder)
 
@@ -126,18 +179,32 @@ def test_a_manifest_that_lacks_a_field_is_refused(report: BuildReport, field: st
 def test_a_field_of_another_kind_is_refused_and_not_stumbled_over(
     report: BuildReport, tmp_path: Path, field: str
 ) -> None:
-    content = _content(report)
+    content = manifest_content(report.folder)
     for value in (None, 7.5, "text", ["text"], {"text": None}):
-        if type(value) is type(content[field]) and field not in (
-            "encoder",
-            "counts",
-            "artefacts",
-            "problems",
-        ):
+        if field == "previous" and isinstance(value, str | None):
             continue
-        _put(report, content | {field: value})
+        if type(value) is type(content[field]) and field not in WITH_PARTS:
+            continue
+        seal(report.folder, content | {field: value})
         with pytest.raises(SchemaMismatch if field == "schema" else ArtefactCorrupt):
             LocalIndex.open(tmp_path / "index")
+
+
+WITH_PARTS = ("encoder", "counts", "artefacts", "problems")
+
+
+@pytest.mark.parametrize(
+    "vector",
+    [None, 1.0, [], "ninechars", ["text"] * 9, [None] * 9, [[1.0]] * 9, [float("nan")] * 9],
+    ids=str,
+)
+def test_a_sentinel_that_is_no_vector_is_refused_and_not_stumbled_over(
+    report: BuildReport, tmp_path: Path, vector: object
+) -> None:
+    content = manifest_content(report.folder)
+    seal(report.folder, content | {"sentinels": {"text": vector}})
+    with pytest.raises(IndexFault, match=r"rag index --rebuild --index"):
+        open_index(tmp_path / "index", encoder=KeywordEncoder())
 
 
 @pytest.mark.parametrize(
@@ -149,15 +216,15 @@ def test_a_field_of_another_kind_is_refused_and_not_stumbled_over(
     ],
 )
 def test_a_part_that_is_missing_is_named(report: BuildReport, tmp_path: Path, field: str, part: str) -> None:
-    content = _content(report)
+    content = manifest_content(report.folder)
     values: tuple[object, ...] = (None, [])
     for value in values:
         content[field][part] = value
-        _put(report, content)
+        seal(report.folder, content)
         with pytest.raises(ArtefactCorrupt, match=rf"'{field}\.{part}' is {re.escape(repr(value))}"):
             LocalIndex.open(tmp_path / "index")
     del content[field][part]
-    _put(report, content)
+    seal(report.folder, content)
     with pytest.raises(ArtefactCorrupt, match=part):
         LocalIndex.open(tmp_path / "index")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import json
 import os
 import re
 import shutil
@@ -14,30 +13,34 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any
 
 import faiss
 import pytest
 from conftest import ROOT, WriteSeed
 from keyword_encoder import WORDS, KeywordEncoder
+from sealing import bless, edit_manifest, manifest_content
 
 from rag.encoders.base import Encoder
 from rag.encoders.source import sha256_of
 from rag.errors import (
     ArtefactCorrupt,
     CitewellError,
+    CountMismatch,
     EncoderMismatch,
     IndexFault,
     IndexNotFound,
     SchemaMismatch,
+    SentinelMismatch,
 )
 from rag.index.backend import Occurrences, Term
 from rag.index.builder import build_index
-from rag.index.local.chunk_writer import lexical_rows
+from rag.index.local.finished import lexical_rows
 from rag.index.local.layout import CHUNKS, LEXICAL, VECTORS
-from rag.index.local.lexical import LexicalWriter, artefacts
+from rag.index.local.lexical import artefacts
+from rag.index.local.lexical_writer import Bucket, write_lexical
 from rag.index.local.manifest import SCHEMA
 from rag.index.opening import OpenIndex, open_index
+from rag.index.plan import BuildOptions
 
 
 @pytest.fixture
@@ -64,13 +67,6 @@ def _refusal(kind: type[IndexFault], root: Path, encoder: Encoder | None = None)
     message = str(caught.value)
     assert re.search(rf"rag index (--rebuild )?--index {root}$", message), message
     return message
-
-
-def _edit_manifest(version: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    path = version / "manifest.json"
-    content = json.loads(path.read_text(encoding="utf-8"))
-    change(content)
-    path.write_text(json.dumps(content), encoding="utf-8")
 
 
 def test_an_index_opens_with_the_encoder_that_made_it(root: Path, version: Path) -> None:
@@ -209,7 +205,7 @@ def test_a_current_that_cannot_be_read_is_refused(root: Path) -> None:
 
 @pytest.mark.parametrize("schema", [SCHEMA + 1, SCHEMA - 1, 0, "2", None])
 def test_another_schema_is_refused_and_both_are_named(root: Path, version: Path, schema: object) -> None:
-    _edit_manifest(version, lambda content: content.update(schema=schema, something_new={}))
+    edit_manifest(version, lambda content: content.update(schema=schema, something_new={}))
     message = _refusal(SchemaMismatch, root)
     assert f"the index version {version.name} has schema {schema}, this program reads {SCHEMA}" in message
 
@@ -217,7 +213,7 @@ def test_another_schema_is_refused_and_both_are_named(root: Path, version: Path,
 def test_an_index_without_words_is_refused_as_old_and_not_as_damaged(root: Path, version: Path) -> None:
     """Schema 1 had no lexical index: whoever upgrades is told of the format and how to build anew."""
     shutil.rmtree(version / LEXICAL)
-    _edit_manifest(
+    edit_manifest(
         version,
         lambda content: content.update(
             schema=1, artefacts={name: content["artefacts"][name] for name in (CHUNKS, VECTORS)}
@@ -267,7 +263,7 @@ def name(request: pytest.FixtureRequest, version: Path) -> str:
 
 
 def test_no_artefact_is_left_out_here(version: Path) -> None:
-    listed = json.loads((version / "manifest.json").read_text(encoding="utf-8"))["artefacts"]
+    listed = manifest_content(version)["artefacts"]
     assert {path.relative_to(version).as_posix() for one in ARTEFACTS for path in version.glob(one)} == set(
         listed
     )
@@ -295,7 +291,7 @@ def test_what_was_never_an_artefact_is_refused_even_with_its_checksum(
     root: Path, version: Path, name: str, content: bytes
 ) -> None:
     (version / name).write_bytes(content)
-    _bless(version, name)
+    bless(version, name)
     whole = version / LEXICAL if name.startswith(LEXICAL) else version / name
     assert str(whole) in _refusal(ArtefactCorrupt, root)
 
@@ -303,7 +299,7 @@ def test_what_was_never_an_artefact_is_refused_even_with_its_checksum(
 def test_a_lexical_index_that_nobody_misses_is_missed(root: Path, version: Path) -> None:
     """Not even by a manifest that does not name its files."""
     shutil.rmtree(version / LEXICAL)
-    _edit_manifest(
+    edit_manifest(
         version,
         lambda content: content.update(
             artefacts={name: content["artefacts"][name] for name in (CHUNKS, VECTORS)}
@@ -321,15 +317,10 @@ def test_what_the_lexical_library_keeps_for_itself_is_not_missed(root: Path, ver
     opened.backend.close()
 
 
-def _bless(version: Path, name: str) -> None:
-    """Make the manifest expect the file as it is."""
-    _edit_manifest(version, lambda content: content["artefacts"].update({name: sha256_of(version / name)}))
-
-
 @pytest.mark.parametrize(("name", "wrong"), [("documents", 4), ("chunks", 3), ("chunks", 0)])
 def test_wrong_counts_are_named(root: Path, version: Path, name: str, wrong: int) -> None:
-    _edit_manifest(version, lambda content: content["counts"].update({name: wrong}))
-    found, expected = _refusal(ArtefactCorrupt, root).split("its manifest says")
+    edit_manifest(version, lambda content: content["counts"].update({name: wrong}))
+    found, expected = _refusal(CountMismatch, root).split("its manifest says")
     right = {"documents": 3, "chunks": 4}
     assert f"'{name}': {right[name]}" in found
     assert f"'{name}': {wrong}" in expected
@@ -340,25 +331,25 @@ def test_a_chunk_without_a_vector_is_noticed(root: Path, version: Path) -> None:
     shorter = faiss.IndexScalarQuantizer(index.d, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
     shorter.add(index.reconstruct_n(0, index.ntotal - 1))
     faiss.write_index(shorter, str(version / "vectors.faiss"))
-    _bless(version, "vectors.faiss")
-    found, expected = _refusal(ArtefactCorrupt, root).split("its manifest says")
+    bless(version, "vectors.faiss")
+    found, expected = _refusal(CountMismatch, root).split("its manifest says")
     assert "'vectors': 3" in found
     assert "'vectors': 4" in expected
 
 
 def test_a_chunk_without_its_words_is_noticed(root: Path, version: Path) -> None:
     shutil.rmtree(version / LEXICAL)
-    writer = LexicalWriter(version / LEXICAL)
-    writer.add(list(lexical_rows(version / CHUNKS))[:3])
-    writer.finish()
+    rows = list(lexical_rows(version / CHUNKS, ["fever", "nausea", "old"]))
+    assert len(rows) == 4
+    write_lexical(version / LEXICAL, [Bucket("all", [])], lambda _: rows[:3])
     names = [f"{LEXICAL}/{name}" for name in artefacts(version / LEXICAL)]
-    _edit_manifest(
+    edit_manifest(
         version,
         lambda content: content.update(
             artefacts={name: sha256_of(version / name) for name in (CHUNKS, VECTORS, *names)}
         ),
     )
-    found, expected = _refusal(ArtefactCorrupt, root).split("its manifest says")
+    found, expected = _refusal(CountMismatch, root).split("its manifest says")
     assert "'words': 3" in found
     assert "'words': 4" in expected
 
@@ -368,13 +359,13 @@ def test_a_document_without_its_row_is_noticed(root: Path, version: Path) -> Non
     connection.execute("DELETE FROM documents WHERE doc_id = 'nausea'")
     connection.commit()
     connection.close()
-    _bless(version, "chunks.sqlite")
-    assert "'documents': 2" in _refusal(ArtefactCorrupt, root)
+    bless(version, "chunks.sqlite")
+    assert "'documents': 2" in _refusal(CountMismatch, root)
 
 
 def test_vectors_of_another_width_are_noticed(root: Path, version: Path) -> None:
-    _edit_manifest(version, lambda content: content["encoder"].update(dim=384))
-    found, expected = _refusal(ArtefactCorrupt, root).split("its manifest says")
+    edit_manifest(version, lambda content: content["encoder"].update(dim=384))
+    found, expected = _refusal(CountMismatch, root).split("its manifest says")
     assert "'dim': 9" in found
     assert "'dim': 384" in expected
 
@@ -391,26 +382,61 @@ def test_an_encoder_of_another_fingerprint_is_refused_although_the_width_is_the_
     assert message.endswith(f"RAG_ENCODER=other/words rag index --index {root}")
 
 
-def test_every_refusal_has_a_class_of_its_own() -> None:
-    kinds = {IndexNotFound, SchemaMismatch, ArtefactCorrupt, EncoderMismatch}
-    assert all(kind.__bases__ == (IndexFault,) for kind in kinds)
+MISMATCHES: dict[type[IndexFault], Callable[[Path], object]] = {
+    IndexNotFound: shutil.rmtree,
+    SchemaMismatch: lambda version: edit_manifest(version, lambda told: told.update(schema=SCHEMA + 1)),
+    ArtefactCorrupt: lambda version: _flip(version / VECTORS, -1),
+    CountMismatch: lambda version: edit_manifest(version, lambda told: told["counts"].update(chunks=5)),
+    EncoderMismatch: lambda version: edit_manifest(
+        version, lambda told: told["encoder"].update(fingerprint="another")
+    ),
+    SentinelMismatch: lambda version: edit_manifest(
+        version, lambda told: told["sentinels"].update({"fever": [0.0] * 8 + [1.0]})
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", MISMATCHES)
+@pytest.mark.parametrize("options", [BuildOptions(rebuild=True), BuildOptions()], ids=["rebuild", "build"])
+def test_every_mismatch_has_a_class_of_its_own_and_a_build_mends_it(
+    root: Path, version: Path, kind: type[IndexFault], options: BuildOptions
+) -> None:
+    """The command that is named does, and so does one without `--rebuild` although no file changed."""
+    assert kind.__bases__ == (IndexFault,)
+    MISMATCHES[kind](version)
+    with pytest.raises(IndexFault) as caught:
+        open_index(root, encoder=KeywordEncoder())
+    assert type(caught.value) is kind
+    assert f"rag index --rebuild --index {root}" in str(caught.value) or kind is EncoderMismatch
+    report = build_index(root.parent / "seeds", root, KeywordEncoder(), options=options)
+    assert not report.unchanged
+    opened = open_index(root, encoder=KeywordEncoder())
+    assert opened.backend.info.index_id == report.manifest.index_id != version.name
+    assert _words(opened)["fever"] == ["fever", "fever"]
+    opened.backend.close()
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open files are counted in /proc")
 @pytest.mark.parametrize(
-    "fault", ["counts", "vectors.faiss", "chunks.sqlite", "lexical/meta.json", "fingerprint", "no encoder"]
+    "fault",
+    [
+        *("counts", "vectors.faiss", "chunks.sqlite", "lexical/meta.json"),
+        *("fingerprint", "sentinels", "no encoder"),
+    ],
 )
 def test_a_refused_index_leaves_no_file_open(root: Path, version: Path, fault: str) -> None:
     encoder: Encoder | str = KeywordEncoder()
     if fault == "counts":
-        _edit_manifest(version, lambda content: content["counts"].update(chunks=9))
+        edit_manifest(version, lambda content: content["counts"].update(chunks=9))
     elif fault == "fingerprint":
         encoder = KeywordEncoder(["other"])
+    elif fault == "sentinels":
+        edit_manifest(version, lambda content: content.update(sentinels={}))
     elif fault == "no encoder":
         encoder = "/nowhere/at/all"
     else:
         (version / fault).write_bytes(b"nonsense" * 700)
-        _bless(version, fault)
+        bless(version, fault)
     with pytest.raises(CitewellError) as kept:
         open_index(root, encoder=encoder)
     # The lexical library looks at its meta.json twice a second, for some microseconds each time.

@@ -110,12 +110,13 @@ def test_the_help_of_the_command_loads_no_model_and_no_server(tmp_path: Path) ->
 
 def test_serving_with_the_fast_engine_imports_no_torch(samples_index: Path, tmp_path: Path) -> None:
     code = f"""
-from rag.answer.answer import Answerer
 from rag.serve.api import create_app
+from rag.serve.live import LiveIndex
 from rag.serve.server import run
-answerer = Answerer.open({str(samples_index)!r})
-create_app(answerer)
-assert answerer.ask('What helps against nausea?').passages
+live = LiveIndex.open({str(samples_index)!r})
+create_app(live)
+with live.lease() as answerer:
+    assert answerer.ask('What helps against nausea?').passages
 """
     watched = ("torch", "transformers", "sentence_transformers", "ctranslate2")
     assert loaded_by(code, tmp_path, watched=watched) == ["ctranslate2"]

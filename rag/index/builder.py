@@ -70,12 +70,13 @@ def build_index(
     seeds, layout = Path(seeds), Layout(Path(root))
     files, ignored = find_files(seeds)
     plan = Plan.make(seeds, files, encoder, options)
+    past, fault = (None, None) if options.rebuild else find_past(layout, encoder)
+    if past and is_same(past, plan):
+        return _unchanged(past, plan, ignored, options)
     with holding(layout, "building"), _workshop(layout) as folder:
         previous = layout.current_id()
-        past, fault = (None, None) if options.rebuild else find_past(layout, encoder)
-        if past and is_same(past, plan):
-            forget(layout)
-            return _unchanged(past, plan, ignored, options)
+        if past and past.folder.name != previous:
+            past, fault = find_past(layout, encoder)  # somebody was faster
         with closing(_Build(layout, folder, plan, past, encoder, on_progress or _silent)) as build:
             build.read(files, options)
             build.index_words()
@@ -85,19 +86,18 @@ def build_index(
         LocalIndex.open_version(folder).close()
         published = publish(layout, folder, manifest.index_id)
         forget(layout)
-    documents = document_keys(published / CHUNKS)
-    return BuildReport(
-        manifest=manifest,
-        folder=published,
-        changes=compare(past.documents, documents) if past else None,
-        encoded=build.encoded,
-        not_reused=fault,
-        problems=tuple(build.problems),
-        empty=empty_documents(published / CHUNKS),
-        repaired=repaired_documents(published / CHUNKS),
-        ignored=ignored,
-        seconds=build.seconds,
-    )
+        return BuildReport(
+            manifest=manifest,
+            folder=published,
+            changes=compare(past.documents, document_keys(published / CHUNKS)) if past else None,
+            encoded=build.encoded,
+            not_reused=fault,
+            problems=tuple(build.problems),
+            empty=empty_documents(published / CHUNKS),
+            repaired=repaired_documents(published / CHUNKS),
+            ignored=ignored,
+            seconds=build.seconds,
+        )
 
 
 def _unchanged(past: PastVersion, plan: Plan, ignored: int, options: BuildOptions) -> BuildReport:

@@ -12,6 +12,7 @@ from rag.index.local.manifest import SENTINELS, Manifest
 
 # Processors round int8 products a little differently; another model lies far below.
 _LOWEST_COSINE = 0.99
+_LENGTH_TOLERANCE = 0.01
 
 
 def encode_sentinels(encoder: Encoder) -> dict[str, list[float]]:
@@ -31,6 +32,9 @@ def differing(manifest: Manifest, encoder: Encoder) -> str | None:
             return (
                 f"the encoder '{encoder.name}' makes vectors of {len(vector)} numbers, expected {len(kept)}"
             )
+        length = float(np.linalg.norm(vector))
+        if not abs(length - 1) <= _LENGTH_TOLERANCE:
+            return f"the encoder '{encoder.name}' makes vectors of length {length:.3f}, expected 1"
         cosine = float(np.dot(vector, np.array(kept, dtype=np.float32)))
         if not cosine >= _LOWEST_COSINE:
             return (

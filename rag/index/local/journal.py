@@ -44,7 +44,8 @@ class Journal:
             stream.seek(0)
             head = _head(encoder)
             if stream.readline() != head:
-                stream.truncate(0)
+                stream.seek(0)
+                stream.truncate()
                 stream.write(head)
             known = _known(list(_batches(stream, encoder.dim)), encoder.dim)
         except BaseException:
@@ -81,7 +82,7 @@ def _batches(stream: IO[bytes], dim: int) -> Iterator[tuple[bytes, bytes]]:
     whole = stream.tell()
     while len(head := stream.read(_BATCH.size)) == _BATCH.size:
         number, expected = _BATCH.unpack(head)
-        if number > _MOST:
+        if not 0 < number <= _MOST:
             break
         content = stream.read(number * (_KEY_BYTES + size))
         if len(content) != number * (_KEY_BYTES + size) or zlib.crc32(content) != expected:

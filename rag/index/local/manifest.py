@@ -103,6 +103,10 @@ def _check_shape(manifest: Manifest) -> None:
     for name, parts in _PARTS.items():
         for part, kind in parts.items():
             _check_kind(f"{name}.{part}", getattr(manifest, name)[part], kind)
+    for text, vector in manifest.sentinels.items():
+        _check_kind(f"sentinels.{text}", vector, list)
+        for number in vector:
+            _check_kind(f"sentinels.{text}", number, float)
     for problem in manifest.problems:
         _check_kind("problems.path", problem["path"], str)
         _check_kind("problems.reason", problem["reason"], str)

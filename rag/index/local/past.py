@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from rag.errors import CountMismatch
 from rag.index.local.faiss_vectors import Codes, FaissVectors
 from rag.index.local.finished import query, text_keys
 from rag.index.local.layout import CHUNKS, LEXICAL, VECTORS, Layout
@@ -46,10 +47,16 @@ class PastVersion:
     def __init__(self, folder: Path, manifest: Manifest) -> None:
         self.folder, self.manifest = folder, manifest
         self.documents = {one.doc_id: one for one in self._documents()}
+        self._vectors = FaissVectors.read(folder / VECTORS)
+        chunks = sum(one.chunks for one in self.documents.values())
+        found = {"documents": len(self.documents), "chunks": chunks, "vectors": len(self._vectors)}
+        expected = manifest.counts | {"vectors": manifest.counts["chunks"]}
+        if found != expected:
+            raise CountMismatch(f"{folder} holds {found}, its manifest says {expected}")
 
     @classmethod
     def open(cls, layout: Layout) -> PastVersion:
-        """Open the current version. Raises what opening it to search would raise."""
+        """Open the current version. Raises what opening it to search would raise, its words not looked at."""
         folder = layout.current_version()
         manifest = read_manifest(folder)
         check_artefacts(manifest, folder)
@@ -68,7 +75,7 @@ class PastVersion:
     def vectors(self) -> KnownVectors:
         """All its vectors."""
         rows = {key: row for row, key in enumerate(text_keys(self.chunks))}
-        return KnownVectors(rows, FaissVectors.read(self.folder / VECTORS).codes())
+        return KnownVectors(rows, self._vectors.codes())
 
     def _documents(self) -> list[PastDocument]:
         found = query(

@@ -58,9 +58,13 @@ def publish(layout: Layout, workshop: Path, index_id: str) -> Path:
 def point_at(layout: Layout, index_id: str) -> None:
     """Make a version that is in its place the current one."""
     pointer = layout.root / _NEXT
-    pointer.write_text(index_id + "\n", encoding="utf-8")
-    _sync(pointer)
-    pointer.replace(layout.current)
+    try:
+        pointer.write_text(index_id + "\n", encoding="utf-8")
+        _sync(pointer)
+        pointer.replace(layout.current)
+    except OSError:
+        pointer.unlink(missing_ok=True)
+        raise
     _sync(layout.root)
 
 

@@ -51,7 +51,7 @@ class ChunkStore:
             for _ in range(_CONNECTIONS):
                 connection = sqlite3.connect(finished(path), uri=True, check_same_thread=False)
                 self._opened.append(connection)
-                # SQLite opens a file when it first reads it.
+                # Refuses here what is no database.
                 connection.execute("SELECT 1 FROM documents LIMIT 1").fetchall()
                 self._free.put(connection)
         except sqlite3.DatabaseError as error:
