@@ -43,21 +43,26 @@ class CorpusError(CitewellError):
 
 
 class UnreadableDocument(CorpusError):
-    """One file cannot be indexed. `line` counts from 1, or is None when no line is to blame."""
+    """One file cannot be indexed. `line` counts from 1, or is None when no line is to blame.
 
-    def __init__(self, path: Path, reason: str, *, line: int | None = None) -> None:
-        self.path, self.reason, self.line = path, reason, line
+    `sha256` is the digest of the bytes that were read, None when none were.
+    """
+
+    def __init__(
+        self, path: Path, reason: str, *, line: int | None = None, sha256: str | None = None
+    ) -> None:
+        self.path, self.reason, self.line, self.sha256 = path, reason, line, sha256
         # A file name need not be text; what cannot be printed is spelled out.
         shown = str(path).encode("utf-8", "backslashreplace").decode()
         super().__init__(f"{shown}{f':{line}' if line else ''}: {reason}")
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _unreadable, (self.path, self.reason, self.line)
+        return _unreadable, (self.path, self.reason, self.line, self.sha256)
 
 
-def _unreadable(path: Path, reason: str, line: int | None) -> UnreadableDocument:
+def _unreadable(path: Path, reason: str, line: int | None, sha256: str | None) -> UnreadableDocument:
     """Rebuild the error on the other side of a process boundary."""
-    return UnreadableDocument(path, reason, line=line)
+    return UnreadableDocument(path, reason, line=line, sha256=sha256)
 
 
 class EmptyCorpus(CorpusError):

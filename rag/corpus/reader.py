@@ -130,7 +130,12 @@ def _unique(files: list[FoundFile]) -> list[FoundFile]:
 
 def read_document(file: FoundFile, *, max_bytes: int = MAX_FILE_BYTES) -> Document:
     """Read one file. Raises `UnreadableDocument` with the line to blame where there is one."""
-    return parse_document(_load(file, max_bytes), doc_id=file.doc_id, path=file.path)
+    data = _load(file, max_bytes)
+    try:
+        return parse_document(data, doc_id=file.doc_id, path=file.path)
+    except UnreadableDocument as problem:
+        problem.sha256 = hashlib.sha256(data).hexdigest()
+        raise
 
 
 def file_digest(file: FoundFile, max_bytes: int = MAX_FILE_BYTES) -> str:

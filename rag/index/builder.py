@@ -9,17 +9,17 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
-from rag.corpus.pipeline import ChunkedDocument, Outcome, chunk_files
+from rag.corpus.pipeline import ChunkedDocument, KnownDocument, Outcome, chunk_files
 from rag.corpus.reader import FoundFile, find_files
 from rag.encoders.base import Encoder, available_cores
 from rag.encoders.source import sha256_of
-from rag.errors import EmptyCorpus, IndexNotWritable, UnreadableDocument
+from rag.errors import EmptyCorpus, IndexFault, IndexNotWritable, UnreadableDocument
 from rag.index.encoding import AT_ONCE, VectorColumn
 from rag.index.local.chunk_writer import ChunkWriter
 from rag.index.local.faiss_vectors import FaissVectors
@@ -72,6 +72,7 @@ def build_index(
     plan = Plan.make(seeds, files, encoder, options)
     past, fault = (None, None) if options.rebuild else find_past(layout, encoder)
     if past and is_same(past, plan):
+        _tidy(layout)
         return _unchanged(past, plan, ignored, options)
     with holding(layout, "building"), _workshop(layout) as folder:
         previous = layout.current_id()
@@ -98,6 +99,13 @@ def build_index(
             ignored=ignored,
             seconds=build.seconds,
         )
+
+
+def _tidy(layout: Layout) -> None:
+    """Forget an unfinished build that nobody will finish, unless another one is going on."""
+    if layout.unfinished.exists():
+        with suppress(IndexFault), holding(layout, "tidying"):
+            forget(layout)
 
 
 def _unchanged(past: PastVersion, plan: Plan, ignored: int, options: BuildOptions) -> BuildReport:
@@ -184,17 +192,19 @@ class _Build:
         )
 
     def _store(self, file: FoundFile, outcome: Outcome, reuse: Reuse, options: BuildOptions) -> None:
-        if isinstance(outcome, UnreadableDocument):
-            if options.strict:
-                raise outcome
-            self.problems.append(outcome)
-            return
         if isinstance(outcome, ChunkedDocument):
             self._writer.add(outcome)
-        else:
+            digest = outcome.document.sha256
+        elif isinstance(outcome, KnownDocument):
             self._writer.add_known(outcome, reuse.source(outcome))
+            digest = outcome.document.sha256
+        elif options.strict:
+            raise outcome
+        else:
+            self.problems.append(outcome)
+            digest = outcome.sha256 or outcome.reason
         # The file may have changed since the plan was made; what counts is what was read.
-        self._plan = self._plan.having_read(file, outcome.document.sha256)
+        self._plan = self._plan.having_read(file, digest)
 
     def index_words(self) -> None:
         """Write the lexical index."""

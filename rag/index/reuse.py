@@ -6,6 +6,7 @@ name keeps its chunks. A text of the same words keeps its vector, wherever it st
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from rag.corpus.pipeline import KnownDocument, KnownKeys
@@ -100,8 +101,11 @@ def _renamed(gone: Sequence[PastDocument], new: Sequence[DocumentKeys]) -> dict[
     renamed: dict[str, str] = {}
     for name in ("sha256", "chunks_key"):
         taken = set(renamed.values())
-        free = {getattr(one, name): one.doc_id for one in gone if one.doc_id not in taken}
+        free: dict[str, list[str]] = defaultdict(list)
+        for old in reversed(gone):
+            if old.doc_id not in taken:
+                free[getattr(old, name)].append(old.doc_id)
         for one in new:
-            if one.doc_id not in renamed and (old := free.pop(getattr(one, name), None)):
-                renamed[one.doc_id] = old
+            if one.doc_id not in renamed and (olds := free[getattr(one, name)]):
+                renamed[one.doc_id] = olds.pop()
     return dict(sorted(renamed.items()))
