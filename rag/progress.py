@@ -19,7 +19,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from rag.index.builder import OnProgress, Stage
+from rag.index.building import OnProgress, Stage
 
 _LABELS: dict[Stage, tuple[str, str]] = {
     "reading": ("Reading and chunking", "files"),

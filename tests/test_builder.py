@@ -28,7 +28,8 @@ from rag.errors import (
     UnreadableDocument,
 )
 from rag.index.backend import Occurrences, Term
-from rag.index.builder import Stage, build_index
+from rag.index.builder import build_index
+from rag.index.building import Stage
 from rag.index.local.layout import Layout
 from rag.index.local.lexical_writer import LexicalRow, LexicalWriter
 from rag.index.local.local_index import LocalIndex

@@ -32,7 +32,7 @@ from rag.corpus.chunker import chunks_key
 from rag.corpus.reader import find_files, read_document
 from rag.encoders.base import Encoder
 from rag.errors import EmptyCorpus
-from rag.index import builder
+from rag.index import building
 from rag.index.builder import build_index
 from rag.index.local import lexical_writer
 from rag.index.local.finished import lexical_rows, query
@@ -681,7 +681,7 @@ def test_only_the_part_of_a_changed_page_is_written_again(
         written.extend(doc_ids)
         return lexical_rows(path, doc_ids)
 
-    monkeypatch.setattr(builder, "lexical_rows", recording)
+    monkeypatch.setattr(building, "lexical_rows", recording)
     parted.write(p4=page("Fever and more 4.", title="P4"))
     build_index(parted.seeds, parted.root, KeywordEncoder())
     bucket = bucket_of("p4", 4)

@@ -17,7 +17,7 @@ from little_index import page
 from whole_index import Recording, check_as_from_nothing, embedded, write_pages
 
 from rag.encoders.base import Vectors
-from rag.index import builder
+from rag.index import building
 from rag.index.builder import build_index
 from rag.index.local.faiss_vectors import Codes, code_size
 from rag.index.local.journal import Journal, forget
@@ -240,7 +240,7 @@ def root(tmp_path: Path) -> Path:
 @pytest.fixture
 def build(seeds: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> Build:
     """Build three texts at a time."""
-    monkeypatch.setattr(builder, "AT_ONCE", AT_ONCE)
+    monkeypatch.setattr(building, "AT_ONCE", AT_ONCE)
     return lambda encoder: build_index(seeds, root, encoder)
 
 

@@ -70,7 +70,7 @@ def index(
     """
     with errors_told():
         settings = load_settings(
-            seeds=None if rollback else seeds,
+            seeds=seeds,
             index=index_folder,
             encoder=encoder,
             engine=engine.value if engine else None,

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from rag.errors import IndexFault, IndexNotFound, IndexNotWritable, VersionNotFound
+from rag.errors import IndexFault, IndexNotFound, IndexNotWritable, InvalidRequest, VersionNotFound
 from rag.index.local.holding import holding
 from rag.index.local.layout import Layout
 from rag.index.local.local_index import LocalIndex
 from rag.index.local.manifest import Manifest, read_manifest
 from rag.index.local.publishing import point_at, remove_version, sweep
+
+# As a build makes them; other folders there are somebody else's.
+_INDEX_ID = re.compile(r"\d{8}T\d{9}Z-[0-9a-f]{8}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,18 +65,19 @@ def roll_back(root: Path | str, index_id: str | None = None) -> str:
 def prune(root: Path | str, keep: int) -> list[str]:
     """Delete all versions but the current one and the newest others, `keep` in all; returns their ids.
 
-    Whoever has a deleted version open goes on reading it. Raises `IndexNotFound`, `IndexLocked` and
-    `IndexNotWritable`.
+    The version to go back to counts as the newest other. Whoever has a deleted version open goes on reading
+    it. Raises `InvalidRequest` for `keep` below 1, `IndexNotFound`, `IndexLocked` and `IndexNotWritable`.
     """
+    if keep < 1:
+        raise InvalidRequest("keep", f"must be 1 or more, found {keep}")
     layout = Layout(Path(root))
     if not _index_ids(layout):
         raise IndexNotFound(f"no index in {layout.root}; build one with: rag index --index {layout.root}")
     with holding(layout, "pruning"):
         sweep(layout)
-        current = layout.current_id()
-        found = _index_ids(layout)
-        others = [index_id for index_id in found if index_id != current]
-        doomed = others[keep - 1 if current in found else keep :]
+        first = [layout.current_id(), _previous(layout)]
+        kept_first = sorted(_index_ids(layout), key=lambda found: first.index(found) if found in first else 2)
+        doomed = kept_first[keep:]
         try:
             for index_id in doomed:
                 remove_version(layout, index_id)
@@ -86,7 +91,7 @@ def _index_ids(layout: Layout) -> list[str]:
     if not layout.versions.is_dir():
         return []
     names = [entry.name for entry in layout.versions.iterdir() if entry.is_dir()]
-    return sorted((name for name in names if not name.startswith(".")), reverse=True)
+    return sorted((name for name in names if _INDEX_ID.fullmatch(name)), reverse=True)
 
 
 def _version(layout: Layout, index_id: str, current: str | None) -> Version:
@@ -114,16 +119,22 @@ def _size(file: Path) -> int:
 
 def _before(layout: Layout) -> str:
     """The version before the current one: as its manifest says, else the newest that is older."""
+    if layout.current_id() is None:
+        raise IndexNotFound(f"no index in {layout.root}; build one with: rag index --index {layout.root}")
+    previous = _previous(layout)
+    if previous is None:
+        raise VersionNotFound(f"{layout.current_id()} has no version before it; {_choice(layout)}")
+    return previous
+
+
+def _previous(layout: Layout) -> str | None:
     current = layout.current_id()
     if current is None:
-        raise IndexNotFound(f"no index in {layout.root}; build one with: rag index --index {layout.root}")
+        return None
     try:
-        previous = read_manifest(layout.version(current)).previous
+        return read_manifest(layout.version(current)).previous
     except IndexFault:
-        previous = next((index_id for index_id in _index_ids(layout) if index_id < current), None)
-    if previous is None:
-        raise VersionNotFound(f"{current} has no version before it; {_choice(layout)}")
-    return previous
+        return next((index_id for index_id in _index_ids(layout) if index_id < current), None)
 
 
 def _choice(layout: Layout) -> str:

@@ -74,8 +74,9 @@ def _install_operation(app: FastAPI, live: LiveIndex) -> None:
         """Change over to the version that was published last; without this it happens within a second."""
         try:
             reloaded = live.reload()
-        except CitewellError:
-            raise HTTPException(HTTPStatus.CONFLICT, _note(live.status)) from None
+        except CitewellError as error:
+            detail = _note(live.status) or f"The version was refused ({type(error).__name__})."
+            raise HTTPException(HTTPStatus.CONFLICT, detail) from None
         return ReloadResponse(
             status="reloaded" if reloaded else "unchanged", index=live.status.index.index_id
         )
@@ -86,7 +87,7 @@ def _note(status: Status) -> str | None:
     if status.refusal is None:
         return None
     return (
-        f"The version {status.refusal.index_id} is refused ({type(status.refusal.error).__name__}) and "
+        f"The version {status.refusal.index_id} is refused ({status.refusal.kind}) and "
         f"{status.index.index_id} goes on serving; the log says why."
     )
 

@@ -8,10 +8,11 @@ A version that cannot be served is refused, and the one before goes on.
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,15 +31,20 @@ _RETRY_SECONDS = 60.0
 # Opens the current version; the encoder at hand is taken when it is the version's own.
 Opener = Callable[[Encoder | None], Answerer]
 
+_NAME = re.compile(r"[\w.-]{1,80}", re.ASCII)
+
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A version that was published and cannot be served, and why not."""
+    """A version that was published and cannot be served, and the kind of error that says why not.
+
+    The error itself is only logged: it would keep what it was raised from in memory.
+    """
 
     index_id: str
-    error: CitewellError
+    kind: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +95,11 @@ class LiveIndex:
 
         def opener(encoder: Encoder | None) -> Answerer:
             answerer = Answerer.open(root, threads=threads, reranker=judge, at_hand=encoder)
-            _warm(answerer)
+            try:
+                _warm(answerer)
+            except BaseException:
+                answerer.close()
+                raise
             return answerer
 
         return cls(opener(None), layout=Layout(Path(root)), opener=opener)
@@ -118,7 +128,7 @@ class LiveIndex:
                 held.users -= 1
                 done = held.is_done
             if done:
-                held.answerer.close()
+                _close(held.answerer)
 
     def reload(self) -> bool:
         """Change over to the current version of the folder; returns False when it serves already.
@@ -126,7 +136,7 @@ class LiveIndex:
         Raises `IndexFault` or another `CitewellError` where that version is refused.
         """
         with self._reloading:
-            if self._layout is None or self._opener is None:
+            if self._layout is None or self._opener is None or self._stopped.is_set():
                 return False
             self._tried = (self._published(), time.monotonic())
             serving = self._held.answerer
@@ -148,19 +158,18 @@ class LiveIndex:
 
     def close(self) -> None:
         """Stop watching and close what serves, after its last request."""
-        self._stopped.set()
         with self._reloading:
-            self._retire(self._held)
+            if not self._stopped.is_set():
+                self._stopped.set()
+                self._retire(self._held)
 
     def _watch(self, seconds: float) -> None:
         while not self._stopped.wait(seconds):
             published = self._published()
             tried, when = self._tried
             if published != tried or (self._refusal and time.monotonic() - when > _RETRY_SECONDS):
-                try:
+                with suppress(CitewellError):  # told and noted
                     self.reload()
-                except CitewellError:
-                    continue  # told and noted
 
     def _published(self) -> object:
         """Something that changes whenever a version is published."""
@@ -174,17 +183,21 @@ class LiveIndex:
         if not isinstance(error, CitewellError):
             error = IndexFault(f"the version cannot be opened: {type(error).__name__}: {error}")
         serving = self._held.answerer.backend.info.index_id
+        refused = self._named()
         with self._lock:
-            self._refusal = Refusal(self._named(), error)
+            self._refusal = Refusal(refused, type(error).__name__)
             self._refusals += 1
-        _log.error("the index %s is refused, %s goes on serving: %s", self._named(), serving, error)
+        reason = "".join(char if char.isprintable() else "\ufffd" for char in str(error))
+        _log.error("the index %s is refused, %s goes on serving: %s", refused, serving, reason)
         return error
 
     def _named(self) -> str:
+        """The version that `current` names, as clients may be told: whatever else stands there is not."""
         try:
-            return (self._layout and self._layout.current_id()) or "none"
+            named = (self._layout and self._layout.current_id()) or "none"
         except CitewellError:
             return "unknown"
+        return named if _NAME.fullmatch(named) else "unknown"
 
     def _swap(self, fresh: Answerer) -> None:
         with self._lock:
@@ -198,7 +211,15 @@ class LiveIndex:
             held.retired = True
             done = held.is_done
         if done:
-            held.answerer.close()
+            _close(held.answerer)
+
+
+def _close(answerer: Answerer) -> None:
+    """Close what nobody uses any more; a failure must cost neither a request nor the watch."""
+    try:
+        answerer.close()
+    except Exception as error:  # noqa: BLE001
+        _log.error("a version that was served before could not be closed: %s", error)
 
 
 def _warm(answerer: Answerer) -> None:

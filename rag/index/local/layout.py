@@ -79,4 +79,7 @@ class Layout:
 
 def rebuild_command(version: Path) -> str:
     """What mends a damaged version, given its folder."""
-    return f"build anew with: rag index --rebuild --index {version.parent.parent}"
+    root = version.parent.parent
+    others = [other for other in version.parent.glob("[!.]*") if other.name != version.name]
+    back = f", or go back with: rag index --rollback --index {root}" if others else ""
+    return f"build anew with: rag index --rebuild --index {root}{back}"
