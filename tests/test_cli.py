@@ -147,7 +147,9 @@ def test_a_folder_becomes_an_index_that_answers_and_shows(
     write_seed("hair", "Your hair grows back after some months.")
     built = rag("index")
     assert (built.status, built.out) == (0, "")
-    assert re.search(r"^Published \S+: 2 documents, 3 chunks \(3 encoded\), [\d.]+ s\.$", built.err, re.MULTILINE)
+    assert re.search(
+        r"^Published \S+: 2 documents, 3 chunks \(3 encoded\), [\d.]+ s\.$", built.err, re.MULTILINE
+    )
 
     asked = rag("ask", "What should I eat when I feel sick?", "--json")
     assert (asked.status, asked.err) == (0, "")
