@@ -9,7 +9,7 @@ import json
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -33,16 +33,17 @@ def holding(layout: Layout, purpose: str) -> Iterator[None]:
     try:
         layout.root.mkdir(parents=True, exist_ok=True)
         lock.acquire()
-        holder.write_text(_description(purpose), encoding="utf-8")
     except Timeout:
         raise IndexLocked(_who(layout.root, holder)) from None
     except OSError as error:
-        lock.release()
         raise IndexNotWritable(f"{layout.root} cannot be written: {error.strerror}") from None
     try:
+        with suppress(OSError):  # on a full disk nobody is named, but somebody may make room
+            holder.write_text(_description(purpose), encoding="utf-8")
         yield
     finally:
-        holder.unlink(missing_ok=True)
+        with suppress(OSError):
+            holder.unlink(missing_ok=True)
         lock.release()
 
 
@@ -55,6 +56,6 @@ def _who(root: Path, holder: Path) -> str:
     try:
         told = json.loads(holder.read_text(encoding="utf-8"))
         who = f"process {told['pid']} on {told['host']} ({told['purpose']} since {told['since']})"
-    except (OSError, ValueError, LookupError, TypeError):
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
         who = "another process"
     return f"{root} is held by {who}; wait until it has finished, or stop it, and run the command again"

@@ -50,7 +50,8 @@ def publish(layout: Layout, workshop: Path, index_id: str) -> Path:
         _sync(layout.versions)
         point_at(layout, index_id)
     except OSError:
-        shutil.rmtree(folder, ignore_errors=True)
+        if layout.current_id() != index_id:
+            shutil.rmtree(folder, ignore_errors=True)
         raise
     return folder
 
