@@ -31,6 +31,7 @@ VALUES: Mapping[str, tuple[Any, Any, Any]] = {
     "reranker": ("owner/a", "owner/b", "owner/c"),
     "host": ("0.0.0.0", "::1", "localhost"),  # noqa: S104 - nothing is served on it
     "port": (0, 1, 65535),
+    "reload_seconds": (0.0, 0.5, 3600.0),
     "threads": (1, 2, 3),
 }
 WRONG: Mapping[str, tuple[str, ...]] = {
@@ -42,6 +43,7 @@ WRONG: Mapping[str, tuple[str, ...]] = {
     "top_k": ("0", "51", "-1", "five", "1.5", ""),
     "reranker": ("",),
     "port": ("-1", "65536", "http"),
+    "reload_seconds": ("-1", "3601", "often"),
     "threads": ("0", "-2", "all"),
 }
 
