@@ -7,7 +7,7 @@ import shutil
 import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,14 +27,16 @@ from rag.errors import (
     SchemaMismatch,
     UnreadableDocument,
 )
+from rag.index import builder
 from rag.index.backend import Occurrences, Term
 from rag.index.builder import build_index
 from rag.index.building import Stage
+from rag.index.local.holding import holding
 from rag.index.local.layout import Layout
-from rag.index.local.lexical_writer import LexicalRow, LexicalWriter
+from rag.index.local.lexical_writer import LexicalRow, write_rows
 from rag.index.local.local_index import LocalIndex
 from rag.index.local.manifest import SCHEMA, SENTINELS
-from rag.index.plan import BuildOptions, BuildReport
+from rag.index.plan import BuildOptions, BuildReport, Changes
 
 STRICT = BuildOptions(strict=True)
 REBUILD = BuildOptions(rebuild=True)
@@ -623,10 +625,10 @@ def test_wherever_the_disk_runs_full_the_old_version_stays(
 @pytest.mark.parametrize("pages", [0, 1, 3])
 def test_words_that_do_not_fit_on_the_disk_are_an_error_that_says_so(disk: Disk, pages: int) -> None:
     """The library writes in threads of its own, which do not say why they died."""
-    writer = LexicalWriter(disk.folder / "lexical")
     disk.leave_free(pages * os.statvfs(disk.folder).f_bsize)
+    rows = (LexicalRow(row, f"d{row}", "", "", f"word{row} " * 50) for row in range(3000))
     with pytest.raises(OSError, match="No space left"):
-        writer.write(LexicalRow(row, f"d{row}", "", "", f"word{row} " * 50) for row in range(3000))
+        write_rows(disk.folder / "lexical", rows)
 
 
 def test_progress_only_grows_and_ends_at_the_total(
@@ -686,3 +688,75 @@ def test_a_build_with_the_bundled_encoder_finds_by_meaning(samples_index: Path, 
     assert hits[0].chunk_id.startswith("side-effects/hair-loss#")
     vectors = np.array(list(index.manifest.sentinels.values()))
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+
+
+def test_a_build_that_was_overtaken_looks_at_the_documents_again(
+    build: Build, layout: Layout, write_seed: WriteSeed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It had listed them before a page came that the faster build has published already."""
+    write_seed("a", "Fever.")
+    build()
+    write_seed("a", "More fever.")
+    held = holding
+
+    @contextmanager
+    def overtaken(layout: Layout, purpose: str) -> Iterator[None]:
+        monkeypatch.setattr(builder, "holding", held)
+        write_seed("b", "Fever again.")
+        assert build().changes == Changes(new=("b",), edited=("a",))
+        with held(layout, purpose):
+            yield
+
+    monkeypatch.setattr(builder, "holding", overtaken)
+    assert build().unchanged
+    assert sorted(_search(layout.root, "fever")) == ["a", "b"]
+
+
+def test_a_version_that_no_service_opens_is_built_anew_although_nothing_changed(
+    build: Build, layout: Layout, write_seed: WriteSeed
+) -> None:
+    """Its folder was renamed, and `current` with it."""
+    write_seed("a", "Fever.")
+    folder = build().folder
+    folder.rename(folder.with_name("20200101T000000000Z-12345678"))
+    layout.current.write_text("20200101T000000000Z-12345678\n", encoding="utf-8")
+    report = build()
+    assert not report.unchanged
+    assert report.not_reused
+    assert "expected 20200101T000000000Z-12345678" in report.not_reused
+    assert _search(layout.root, "fever") == ["a"]
+
+
+def test_what_a_killed_build_left_goes_even_when_nothing_changed(build: Build, write_seed: WriteSeed) -> None:
+    write_seed("a", "Fever.")
+    left = build().folder.parent / ".building-left"
+    left.mkdir()
+    (left / "chunks.sqlite").write_bytes(b"half")
+    assert build().unchanged
+    assert not left.exists()
+
+
+def test_strict_names_the_first_of_many_files_and_nothing_else(
+    seeds: Path, layout: Layout, write_seed: WriteSeed, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Even where several processes read: what they have begun is waited for."""
+    for number in range(130):
+        write_seed(f"page-{number:03}", "Fever.")
+    (seeds / "page-007.md").write_text(BROKEN, encoding="utf-8")
+    (seeds / "page-100.md").write_text(BROKEN, encoding="utf-8")
+    with pytest.raises(UnreadableDocument, match=r"page-007\.md:2"):
+        build_index(seeds, layout.root, KeywordEncoder(), options=STRICT)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o077])
+def test_a_version_is_as_open_as_its_builder_wants_it(build: Build, write_seed: WriteSeed, mask: int) -> None:
+    write_seed("a", "Fever.")
+    before = os.umask(mask)
+    try:
+        folder = build().folder
+    finally:
+        os.umask(before)
+    for path in (folder, *folder.rglob("*")):
+        wanted = (0o777 if path.is_dir() else 0o666) & ~mask
+        assert path.stat().st_mode & 0o777 == wanted, path

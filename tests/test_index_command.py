@@ -117,7 +117,7 @@ def test_the_list_names_a_version_that_cannot_be_used_with_the_reason(rag: Rag, 
     result = rag("--list")
     assert result.status == 0
     line = result.out.splitlines()[1]
-    assert re.match(rf"  {versions[1]}  \d+\.\d MB  unusable: \S+manifest.json is missing or damaged; ", line)
+    assert re.match(rf"  {versions[1]}  \d+\.\d MB  unusable: \S+manifest.json is missing or damaged$", line)
     assert listed(result.out) == [f"*{versions[2]}", versions[1], versions[0]]
 
 

@@ -29,6 +29,7 @@ from rag.errors import (
     CitewellError,
     EncoderNotFound,
     IndexFault,
+    IndexLocked,
     IndexNotFound,
 )
 from rag.index import opening
@@ -73,7 +74,7 @@ class Shelf:
     def __init__(self, root: Path) -> None:
         self.layout = Layout(root)
         self.opened: list[Book] = []
-        self.faults: dict[str, Exception] = {}
+        self.faults: dict[str, BaseException] = {}
         self.gate = threading.Event()
         self.gate.set()
         self.inside = threading.Semaphore(0)
@@ -755,3 +756,34 @@ def test_a_version_damaged_in_place_is_refused_at_its_first_opening_only(real: P
     assert not live.reload()
     assert (live.status.index.index_id, live.status.refusal) == (first, None)
     live.close()
+
+
+class Panic(BaseException):
+    """What a panic of the search library arrives as: no Exception."""
+
+
+def test_a_panic_while_opening_is_a_refusal_and_the_watch_goes_on(
+    shelf: Shelf, watching: Callable[[LiveIndex], LiveIndex], told: Queue[str]
+) -> None:
+    live = watching(shelf.live())
+    shelf.faults["two"] = Panic("failed to spawn a thread")
+    shelf.publish("two")
+    assert "the index two is refused" in told.get(timeout=PATIENCE)
+    assert live.status.refusal is not None
+    shelf.publish("three")
+    assert told.get(timeout=PATIENCE) == "now serving the index three"
+
+
+def test_who_does_not_wait_is_told_that_a_change_over_is_under_way(shelf: Shelf) -> None:
+    live = shelf.live()
+    shelf.publish("two")
+    shelf.gate.clear()
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(live.reload)
+        assert shelf.inside.acquire(timeout=PATIENCE)
+        with pytest.raises(IndexLocked, match="under way"):
+            live.reload(wait=False)
+        shelf.gate.set()
+        assert first.result(PATIENCE)
+    assert shelf.ids == ["one", "two"]
+    assert not live.reload(wait=False)

@@ -18,17 +18,19 @@ from rag.errors import (
     ArtefactCorrupt,
     CitewellError,
     CountMismatch,
+    EncoderNotFound,
     IndexLocked,
     IndexNotFound,
     SchemaMismatch,
     VersionNotFound,
 )
+from rag.index import versions
 from rag.index.backend import Term
 from rag.index.builder import build_index
 from rag.index.local.holding import holding
 from rag.index.local.layout import CHUNKS, VECTORS, Layout
 from rag.index.local.local_index import LocalIndex
-from rag.index.local.manifest import SCHEMA, read_manifest
+from rag.index.local.manifest import SCHEMA, Manifest, read_manifest
 from rag.index.versions import list_versions, prune, roll_back
 
 
@@ -444,3 +446,72 @@ def test_a_refused_call_leaves_the_folder_free_for_the_next(root: Path) -> None:
         roll_back(root, "nothing")
     assert roll_back(root) == one
     assert not (root / ".holder").exists()
+
+
+# What an encoder has to do with it
+
+
+def test_a_version_whose_encoder_cannot_be_loaded_is_not_gone_back_to(root: Path) -> None:
+    """A service that is running would refuse it, and one that starts would have nothing to serve."""
+    seeds = root.parent / "seeds-lost"
+    seeds.mkdir()
+    (seeds / "page.md").write_text(page("A fever."))
+    lost = KeywordEncoder(["fever"])
+    lost.name = "/no/such/model"
+    build_index(seeds, root, lost)
+    serving = build(root, "two")
+    with pytest.raises(EncoderNotFound):
+        roll_back(root)
+    assert current(root) == serving
+
+
+def test_nothing_is_made_where_there_is_nothing_to_go_back_in(root: Path) -> None:
+    with pytest.raises(IndexNotFound, match="build one with"):
+        roll_back(root)
+    assert not root.exists()
+
+
+# The way back is offered only where it leads somewhere
+
+
+def test_a_damaged_version_that_serves_names_the_way_back_and_it_works(root: Path) -> None:
+    one, two = build(root, "one"), build(root, "two")
+    (version(root, two) / VECTORS).write_bytes(b"")
+    with pytest.raises(ArtefactCorrupt, match=f"or go back with: rag index --rollback --index {root}$"):
+        current(root)
+    assert roll_back(root) == one
+
+
+@pytest.mark.parametrize("serving", ["the first", "one that was gone back to"])
+def test_a_damaged_version_without_an_older_one_names_no_way_back(serving: str, root: Path) -> None:
+    one = build(root, "one")
+    if serving == "one that was gone back to":
+        build(root, "two")
+        roll_back(root)
+    (version(root, one) / VECTORS).write_bytes(b"")
+    with pytest.raises(ArtefactCorrupt, match=f"rag index --rebuild --index {root}$"):
+        current(root)
+
+
+def test_a_damaged_target_does_not_advise_the_command_that_has_just_failed(root: Path) -> None:
+    one, two = build(root, "one"), build(root, "two")
+    (version(root, one) / VECTORS).write_bytes(b"")
+    with pytest.raises(ArtefactCorrupt) as refused:
+        roll_back(root)
+    assert "--rollback" not in str(refused.value)
+    assert str(refused.value).endswith(f"rag index --list --index {root} shows what there is")
+    assert current(root) == two
+
+
+def test_the_list_can_be_read_while_versions_go(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, two = build(root, "one"), build(root, "two")
+    read = versions.read_manifest
+
+    def and_another_prunes(folder: Path) -> Manifest:
+        found = read(folder)
+        if folder.name == one:
+            shutil.rmtree(folder)
+        return found
+
+    monkeypatch.setattr(versions, "read_manifest", and_another_prunes)
+    assert ids(root) == [two]

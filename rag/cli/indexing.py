@@ -45,7 +45,7 @@ def index(
         bool | None, typer.Option("--strict", help="Publish nothing when a file cannot be read.")
     ] = None,
     rebuild: Annotated[
-        bool, typer.Option("--rebuild", help="Build even when nothing changed, and make everything anew.")
+        bool, typer.Option("--rebuild", help="Build even when nothing changed, taking nothing from it.")
     ] = False,
     show_versions: Annotated[bool, typer.Option("--list", help="Print the versions and stop.")] = False,
     rollback: Annotated[
@@ -56,7 +56,12 @@ def index(
     ] = False,
     keep: Annotated[
         int | None,
-        typer.Option("--prune", min=1, metavar="KEEP", help="Delete all but the KEEP newest versions."),
+        typer.Option(
+            "--prune",
+            min=1,
+            metavar="KEEP",
+            help="Keep KEEP versions: the current one, the one before it, the newest.",
+        ),
     ] = None,
 ) -> None:
     """Build an index from a folder of markdown files and publish it.

@@ -44,8 +44,8 @@ class KnownDocument:
 
 
 Outcome = ChunkedDocument | KnownDocument | UnreadableDocument
-# For each doc_id the `chunks_key` of documents whose chunks are at hand.
-KnownKeys = Mapping[str, frozenset[str]]
+# For a doc_id the `chunks_key` of a document whose chunks are at hand.
+KnownKeys = Mapping[str, str]
 
 
 def chunk_files(
@@ -59,8 +59,9 @@ def chunk_files(
 ) -> Iterator[Outcome]:
     """Read and chunk `files`; yield one outcome for each, in their order.
 
-    A document whose key is among the `known` ones of its id is not chunked. More than `workers` = 1
-    processes are used only for enough files and a counter that can travel.
+    Read them all: with several processes, whoever stops early is told so by the library at length.
+    A document whose key is the `known` one of its id is not chunked. More than `workers` = 1 processes
+    are used only for enough files and a counter that can travel.
     """
     known = known or {}
     if workers < 2 or len(files) < _WORTH_PROCESSES or not _can_travel(count_tokens):
@@ -87,7 +88,8 @@ def _chunk(file: FoundFile, chunker: Chunker, max_bytes: int, known: KnownKeys) 
         document = read_document(file, max_bytes=max_bytes)
     except UnreadableDocument as problem:
         return problem
-    if (keys := known.get(file.doc_id)) and (key := chunks_key(document)) in keys:
+    key = known.get(file.doc_id)
+    if key and key == chunks_key(document):
         return KnownDocument(document, key)
     chunks = chunker.chunk(document)
     traits = [text_traits(chunk.text) for chunk in chunks]

@@ -9,19 +9,20 @@ import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
-from rag.corpus.reader import find_files
+from rag.corpus.reader import FoundFile, find_files
 from rag.encoders.base import Encoder
 from rag.errors import IndexFault, IndexNotWritable, UnreadableDocument
 from rag.index.building import Build, OnProgress, Stage
 from rag.index.local.finished import document_keys, empty_documents, repaired_documents
 from rag.index.local.holding import holding
 from rag.index.local.journal import forget
-from rag.index.local.layout import CHUNKS, Layout
+from rag.index.local.layout import CHUNKS, Layout, reason_of
 from rag.index.local.local_index import LocalIndex
 from rag.index.local.past import PastVersion
-from rag.index.local.publishing import new_workshop, publish, settle, sweep
+from rag.index.local.publishing import leftovers, new_workshop, publish, settle, sweep
 from rag.index.plan import BuildOptions, BuildReport, Plan
 from rag.index.reuse import compare, find_past, is_same
 
@@ -43,52 +44,97 @@ def build_index(
     Raises `EmptyCorpus`, `IndexLocked`, `IndexNotWritable`, and with `options.strict` the first
     `UnreadableDocument`; the current version then stays as it is.
     """
-    options = options or BuildOptions()
-    seeds, layout = Path(seeds), Layout(Path(root))
-    files, ignored = find_files(seeds)
-    plan = Plan.make(seeds, files, encoder, options)
-    past, fault = (None, None) if options.rebuild else find_past(layout, encoder)
-    if past and is_same(past, plan):
+    layout = Layout(Path(root))
+    order = _Order(Path(seeds), layout, encoder, options or BuildOptions())
+    before = layout.current_id()
+    task = order.look()
+    if task.done:
         _tidy(layout)
-        return _unchanged(past, plan, ignored, options)
+        return _unchanged(task.done, task, order.options)
     with holding(layout, "building"), _workshop(layout) as folder:
-        previous = layout.current_id()
-        if past and past.folder.name != previous:
-            past, fault = find_past(layout, encoder)  # somebody was faster
-        with closing(Build(layout, folder, plan, past, encoder, on_progress or _silent)) as build:
-            build.read(files, options)
-            build.index_words()
-            build.encode()
-            manifest = build.finish(previous)
-        settle(folder)
-        LocalIndex.open_version(folder).close()
-        published = publish(layout, folder, manifest.index_id)
-        forget(layout)
-        return BuildReport(
-            manifest=manifest,
-            folder=published,
-            changes=compare(past.documents, document_keys(published / CHUNKS)) if past else None,
-            encoded=build.encoded,
-            not_reused=fault,
-            problems=tuple(build.problems),
-            empty=empty_documents(published / CHUNKS),
-            repaired=repaired_documents(published / CHUNKS),
-            ignored=ignored,
-            seconds=build.seconds,
-        )
+        if layout.current_id() != before:
+            task = order.look()  # somebody was faster, perhaps with newer documents
+            if task.done:
+                return _unchanged(task.done, task, order.options)
+        return _built(order, task, folder, on_progress or _silent)
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """What was asked for."""
+
+    seeds: Path
+    layout: Layout
+    encoder: Encoder
+    options: BuildOptions
+
+    def look(self) -> _Task:
+        """Find out what there is to do now."""
+        files, ignored = find_files(self.seeds)
+        plan = Plan.make(self.seeds, files, self.encoder, self.options)
+        past, fault = (None, None) if self.options.rebuild else find_past(self.layout, self.encoder)
+        done = past if past and is_same(past, plan) else None
+        if done:
+            try:
+                LocalIndex.open_named(done.folder).close()
+            except IndexFault as error:
+                past, fault, done = None, reason_of(error), None
+        return _Task(files, ignored, plan, past, fault, done)
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """What is to be built, and the version to go on from or the fault that forbids it.
+
+    `done` is that version when it is just what was asked for.
+    """
+
+    files: list[FoundFile]
+    ignored: int
+    plan: Plan
+    past: PastVersion | None
+    fault: str | None
+    done: PastVersion | None
+
+
+def _built(order: _Order, task: _Task, folder: Path, on_progress: OnProgress) -> BuildReport:
+    """Build in the workshop `folder`, verify, publish."""
+    layout, past = order.layout, task.past
+    with closing(Build(layout, folder, task.plan, past, order.encoder, on_progress)) as build:
+        build.read(task.files, order.options)
+        build.index_words()
+        build.encode()
+        manifest = build.finish(layout.current_id())
+    settle(folder)
+    LocalIndex.open_version(folder).close()
+    published = publish(layout, folder, manifest.index_id)
+    forget(layout)
+    return BuildReport(
+        manifest=manifest,
+        folder=published,
+        changes=compare(past.documents, document_keys(published / CHUNKS)) if past else None,
+        encoded=build.encoded,
+        not_reused=task.fault,
+        problems=tuple(build.problems),
+        empty=empty_documents(published / CHUNKS),
+        repaired=repaired_documents(published / CHUNKS),
+        ignored=task.ignored,
+        seconds=build.seconds,
+    )
 
 
 def _tidy(layout: Layout) -> None:
-    """Forget an unfinished build that nobody will finish, unless another one is going on."""
-    if layout.unfinished.exists():
+    """Remove what a build that nobody will finish has left, unless another one is going on."""
+    if layout.unfinished.exists() or leftovers(layout):
         with suppress(IndexFault), holding(layout, "tidying"):
+            sweep(layout)
             forget(layout)
 
 
-def _unchanged(past: PastVersion, plan: Plan, ignored: int, options: BuildOptions) -> BuildReport:
+def _unchanged(past: PastVersion, task: _Task, options: BuildOptions) -> BuildReport:
     """A report on the version that is there. Raises `UnreadableDocument` as a build would."""
     problems = tuple(
-        UnreadableDocument(plan.seeds / problem["path"], problem["reason"], line=problem["line"])
+        UnreadableDocument(task.plan.seeds / problem["path"], problem["reason"], line=problem["line"])
         for problem in past.manifest.problems
     )
     if options.strict and problems:
@@ -99,7 +145,7 @@ def _unchanged(past: PastVersion, plan: Plan, ignored: int, options: BuildOption
         problems=problems,
         empty=empty_documents(past.chunks),
         repaired=repaired_documents(past.chunks),
-        ignored=ignored,
+        ignored=task.ignored,
         unchanged=True,
     )
 

@@ -64,8 +64,10 @@ class Build:
                 if past := reuse.unchanged(file):
                     self._writer.copy(past)
                 else:
-                    self._store(file, next(outcomes), reuse, options)
+                    self._store(file, next(outcomes), reuse)
                 self._on_progress("reading", done, len(files))
+            if options.strict and self.problems:
+                raise self.problems[0]
             if not self._writer.chunks:
                 raise EmptyCorpus(_nothing_to_index(self._plan.seeds, self.problems))
             self._writer.weigh_repetition()
@@ -81,15 +83,13 @@ class Build:
             known=reuse.known_keys(files),
         )
 
-    def _store(self, file: FoundFile, outcome: Outcome, reuse: Reuse, options: BuildOptions) -> None:
+    def _store(self, file: FoundFile, outcome: Outcome, reuse: Reuse) -> None:
         if isinstance(outcome, ChunkedDocument):
             self._writer.add(outcome)
             digest = outcome.document.sha256
         elif isinstance(outcome, KnownDocument):
             self._writer.add_known(outcome, reuse.source(outcome))
             digest = outcome.document.sha256
-        elif options.strict:
-            raise outcome
         else:
             self.problems.append(outcome)
             digest = outcome.sha256 or outcome.reason

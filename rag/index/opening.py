@@ -37,20 +37,28 @@ def open_index(
     root = Path(root)
     backend = LocalIndex.open(root)
     try:
-        if encoder is None:
-            encoder = _own(at_hand, backend)
-        if isinstance(encoder, str):
-            encoder = load_encoder(
-                encoder,
-                cache=Layout(root).encoders,
-                engine=backend.manifest.encoder["engine"],
-                threads=threads,
-            )
-        _check_encoder(backend, encoder, root)
-        _check_sentinels(backend, encoder, root)
+        return with_encoder(backend, root, encoder=encoder, at_hand=at_hand, threads=threads)
     except BaseException:
         backend.close()
         raise
+
+
+def with_encoder(
+    backend: LocalIndex,
+    root: Path,
+    *,
+    encoder: Encoder | str | None = None,
+    at_hand: Encoder | None = None,
+    threads: int | None = None,
+) -> OpenIndex:
+    """Give a version of the index folder `root` its encoder, as `open_index` does."""
+    if encoder is None:
+        encoder = _own(at_hand, backend)
+    if isinstance(encoder, str):
+        engine = backend.manifest.encoder["engine"]
+        encoder = load_encoder(encoder, cache=Layout(root).encoders, engine=engine, threads=threads)
+    _check_encoder(backend, encoder, root)
+    _check_sentinels(backend, encoder, root)
     return OpenIndex(backend, encoder)
 
 

@@ -20,7 +20,7 @@ class BuildOptions:
     """What a user may set about a build.
 
     `strict` publishes nothing when a file cannot be read; `rebuild` builds even when nothing changed, and
-    makes everything anew.
+    takes nothing from the current version.
     """
 
     max_tokens: int = DEFAULT_MAX_TOKENS

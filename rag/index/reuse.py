@@ -14,7 +14,7 @@ from rag.corpus.reader import FoundFile
 from rag.encoders.base import Encoder
 from rag.errors import CitewellError, IndexNotFound
 from rag.index.local.finished import DocumentKeys
-from rag.index.local.layout import Layout
+from rag.index.local.layout import Layout, reason_of
 from rag.index.local.past import PastDocument, PastVersion
 from rag.index.plan import Changes, Plan
 from rag.index.sentinels import differing
@@ -27,8 +27,7 @@ def find_past(layout: Layout, encoder: Encoder) -> tuple[PastVersion | None, str
     except IndexNotFound:
         return None, None
     except CitewellError as fault:
-        # What mends it is going on already.
-        return None, str(fault).partition("; build anew")[0]
+        return None, reason_of(fault)
     same = past.manifest.encoder["fingerprint"] == encoder.fingerprint
     reason = differing(past.manifest, encoder) if same else None
     return (None, reason) if reason else (past, None)
@@ -47,9 +46,7 @@ class Reuse:
         recipe = past and Plan.recipe_of(past.manifest.encoder, past.manifest.chunker)
         self._past = past.documents if past and recipe == plan.recipe else {}
         self._digests = plan.digests(files)
-        self._vanished = {
-            one.chunks_key: one for one in self._past.values() if one.doc_id not in self._digests
-        }
+        self._vanished = {one.sha256: one for one in self._past.values() if one.doc_id not in self._digests}
 
     def unchanged(self, file: FoundFile) -> PastDocument | None:
         """The document that was made of the same bytes under the same name."""
@@ -59,16 +56,22 @@ class Reuse:
         return past
 
     def known_keys(self, files: Iterable[FoundFile]) -> KnownKeys:
-        """For each of these files the keys of chunks that may be its own."""
-        vanished = frozenset(self._vanished)
-        return {
-            file.doc_id: frozenset({past.chunks_key}) if (past := self._past.get(file.doc_id)) else vanished
-            for file in files
-        }
+        """For each of these files the key of chunks that may be its own, where there is one.
+
+        A renamed file is looked for by its bytes: one that is changed besides is chunked again.
+        """
+        found = {file.doc_id: self._candidate(file.doc_id) for file in files}
+        return {doc_id: past.chunks_key for doc_id, past in found.items() if past}
 
     def source(self, known: KnownDocument) -> PastDocument:
-        """The document whose chunks it has."""
-        return self._past.get(known.document.doc_id) or self._vanished[known.key]
+        """The document whose chunks it has. Raises `KeyError`."""
+        found = self._candidate(known.document.doc_id)
+        if found is None or found.chunks_key != known.key:
+            raise KeyError(known.key)
+        return found
+
+    def _candidate(self, doc_id: str) -> PastDocument | None:
+        return self._past.get(doc_id) or self._vanished.get(self._digests.get(doc_id, ""))
 
 
 def compare(past: Mapping[str, PastDocument], now: Sequence[DocumentKeys]) -> Changes:

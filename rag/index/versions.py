@@ -8,10 +8,11 @@ from pathlib import Path
 
 from rag.errors import IndexFault, IndexNotFound, IndexNotWritable, InvalidRequest, VersionNotFound
 from rag.index.local.holding import holding
-from rag.index.local.layout import Layout
+from rag.index.local.layout import Layout, reason_of
 from rag.index.local.local_index import LocalIndex
 from rag.index.local.manifest import Manifest, read_manifest
 from rag.index.local.publishing import point_at, remove_version, sweep
+from rag.index.opening import with_encoder
 
 # As a build makes them; other folders there are somebody else's.
 _INDEX_ID = re.compile(r"\d{8}T\d{9}Z-[0-9a-f]{8}")
@@ -36,9 +37,11 @@ def list_versions(root: Path | str) -> list[Version]:
     layout = Layout(Path(root))
     current = layout.current_id()
     found = [_version(layout, index_id, current) for index_id in _index_ids(layout)]
-    if not found:
-        raise IndexNotFound(f"no index in {layout.root}; build one with: rag index --index {layout.root}")
-    return found
+    # Another process may delete one meanwhile.
+    there = [version for version in found if layout.version(version.index_id).exists()]
+    if not there:
+        raise IndexNotFound(layout.nothing_here)
+    return there
 
 
 def roll_back(root: Path | str, index_id: str | None = None) -> str:
@@ -48,18 +51,40 @@ def roll_back(root: Path | str, index_id: str | None = None) -> str:
     Raises `VersionNotFound`, `IndexLocked`, `IndexNotWritable` and what opening the version raises.
     """
     layout = Layout(Path(root))
+    if not _index_ids(layout):
+        raise IndexNotFound(layout.nothing_here)
     with holding(layout, "rolling back"):
         target = index_id or _before(layout)
         if target not in _index_ids(layout):
             raise VersionNotFound(f"there is no version {target} in {layout.versions}; {_choice(layout)}")
         if target == layout.current_id():
             raise VersionNotFound(f"{target} is the current version already; {_choice(layout)}")
-        LocalIndex.open_named(layout.version(target)).close()
+        _check(layout, target)
         try:
             point_at(layout, target)
         except OSError as error:
             raise IndexNotWritable(f"{layout.root} cannot be written: {error.strerror}") from None
     return target
+
+
+def _check(layout: Layout, target: str) -> None:
+    """Open a version as a service would; an encoder that serves already needs no check."""
+    try:
+        backend = LocalIndex.open_named(layout.version(target))
+    except IndexFault as fault:
+        raise type(fault)(f"{reason_of(fault)}; {_choice(layout)}") from None
+    try:
+        if _fingerprint(layout, layout.current_id()) not in (None, backend.info.encoder_fingerprint):
+            with_encoder(backend, layout.root)
+    finally:
+        backend.close()
+
+
+def _fingerprint(layout: Layout, index_id: str | None) -> str | None:
+    try:
+        return index_id and str(read_manifest(layout.version(index_id)).encoder["fingerprint"])
+    except IndexFault:
+        return None
 
 
 def prune(root: Path | str, keep: int) -> list[str]:
@@ -72,7 +97,7 @@ def prune(root: Path | str, keep: int) -> list[str]:
         raise InvalidRequest("keep", f"must be 1 or more, found {keep}")
     layout = Layout(Path(root))
     if not _index_ids(layout):
-        raise IndexNotFound(f"no index in {layout.root}; build one with: rag index --index {layout.root}")
+        raise IndexNotFound(layout.nothing_here)
     with holding(layout, "pruning"):
         sweep(layout)
         first = [layout.current_id(), _previous(layout)]
@@ -82,15 +107,20 @@ def prune(root: Path | str, keep: int) -> list[str]:
             for index_id in doomed:
                 remove_version(layout, index_id)
         except OSError as error:
-            raise IndexNotWritable(f"{layout.versions} cannot be written: {error.strerror}") from None
+            raise IndexNotWritable(
+                f"{layout.versions} cannot be written: {error.strerror or error}"
+            ) from None
     return doomed
 
 
 def _index_ids(layout: Layout) -> list[str]:
     """The ids of all versions, newest first: an id begins with the time of its build."""
-    if not layout.versions.is_dir():
+    try:
+        names = [entry.name for entry in layout.versions.iterdir() if entry.is_dir()]
+    except (FileNotFoundError, NotADirectoryError):
         return []
-    names = [entry.name for entry in layout.versions.iterdir() if entry.is_dir()]
+    except OSError as error:
+        raise IndexNotFound(f"{layout.versions} cannot be listed: {error.strerror}") from None
     return sorted((name for name in names if _INDEX_ID.fullmatch(name)), reverse=True)
 
 
@@ -100,30 +130,30 @@ def _version(layout: Layout, index_id: str, current: str | None) -> Version:
     try:
         manifest = read_manifest(folder)
     except IndexFault as error:
-        fault = str(error)
+        fault = reason_of(error)
     return Version(
         index_id=index_id,
         is_current=index_id == current,
-        size=sum(_size(file) for file in folder.rglob("*")),
+        size=_size(folder),
         manifest=manifest,
         fault=fault,
     )
 
 
-def _size(file: Path) -> int:
+def _size(folder: Path) -> int:
     try:
-        return file.stat().st_size if file.is_file() else 0
+        return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     except OSError:
         return 0  # deleted a moment ago
 
 
 def _before(layout: Layout) -> str:
     """The version before the current one: as its manifest says, else the newest that is older."""
-    if layout.current_id() is None:
-        raise IndexNotFound(f"no index in {layout.root}; build one with: rag index --index {layout.root}")
     previous = _previous(layout)
     if previous is None:
-        raise VersionNotFound(f"{layout.current_id()} has no version before it; {_choice(layout)}")
+        raise VersionNotFound(
+            f"{layout.current_id() or 'nothing'} has no version before it; {_choice(layout)}"
+        )
     return previous
 
 

@@ -8,7 +8,7 @@ from importlib.metadata import version
 from fastapi import FastAPI, HTTPException
 from fastapi.responses import Response
 
-from rag.errors import CitewellError
+from rag.errors import CitewellError, IndexLocked
 from rag.serve.live import LiveIndex, Status
 from rag.serve.problems import install_problem_handlers
 from rag.serve.telemetry import exposition, metrics_of
@@ -71,9 +71,12 @@ def _install_operation(app: FastAPI, live: LiveIndex) -> None:
 
     @app.post("/admin/reload", summary="Serve the newest version now", responses=_problems(409, 500))
     def reload() -> ReloadResponse:
-        """Change over to the version that was published last; without this it happens within a second."""
+        """Change over to the version that was published last, without waiting for the next look."""
         try:
-            reloaded = live.reload()
+            # Whoever waits here would take a thread from the questions.
+            reloaded = live.reload(wait=False)
+        except IndexLocked as error:
+            raise HTTPException(HTTPStatus.CONFLICT, str(error)) from None
         except CitewellError as error:
             detail = _note(live.status) or f"The version was refused ({type(error).__name__})."
             raise HTTPException(HTTPStatus.CONFLICT, detail) from None

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from rag.answer.answer import Answerer
 from rag.encoders.base import Encoder
-from rag.errors import CitewellError, IndexFault
+from rag.errors import CitewellError, IndexFault, IndexLocked
 from rag.index.backend import IndexInfo
 from rag.index.local.layout import Layout
 from rag.index.local.manifest import SENTINELS
@@ -130,25 +130,35 @@ class LiveIndex:
             if done:
                 _close(held.answerer)
 
-    def reload(self) -> bool:
+    def reload(self, *, wait: bool = True) -> bool:
         """Change over to the current version of the folder; returns False when it serves already.
 
-        Raises `IndexFault` or another `CitewellError` where that version is refused.
+        Raises `IndexFault` or another `CitewellError` where that version is refused, and `IndexLocked`
+        without `wait` while another call is at it.
         """
-        with self._reloading:
-            if self._layout is None or self._opener is None or self._stopped.is_set():
+        if not self._reloading.acquire(blocking=wait):
+            raise IndexLocked("a change-over to another version is under way; ask again when it has ended")
+        try:
+            return self._changed_over()
+        finally:
+            self._reloading.release()
+
+    def _changed_over(self) -> bool:
+        if self._layout is None or self._opener is None or self._stopped.is_set():
+            return False
+        self._tried = (self._published(), time.monotonic())
+        serving = self._held.answerer
+        try:
+            wanted = self._layout.current_id()
+            if wanted == serving.backend.info.index_id:
+                self._refusal = None
                 return False
-            self._tried = (self._published(), time.monotonic())
-            serving = self._held.answerer
-            try:
-                wanted = self._layout.current_id()
-                if wanted == serving.backend.info.index_id:
-                    self._refusal = None
-                    return False
-                fresh = self._opener(serving.encoder)
-            except Exception as error:  # noqa: BLE001 - whatever it is, the version in service must go on
-                raise self._refused(error) from None
-            self._swap(fresh)
+            fresh = self._opener(serving.encoder)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 - a panic of the search library is no Exception
+            raise self._refused(error) from None
+        self._swap(fresh)
         _log.info("now serving the index %s", fresh.backend.info.index_id)
         return True
 
@@ -179,7 +189,7 @@ class LiveIndex:
             return error.errno
         return status and (status.st_mtime_ns, status.st_ino)
 
-    def _refused(self, error: Exception) -> CitewellError:
+    def _refused(self, error: BaseException) -> CitewellError:
         if not isinstance(error, CitewellError):
             error = IndexFault(f"the version cannot be opened: {type(error).__name__}: {error}")
         serving = self._held.answerer.backend.info.index_id

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
-from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +12,7 @@ from rag.corpus.document import Metadata, embedded_text
 from rag.errors import ArtefactCorrupt
 from rag.index.local.layout import rebuild_command
 from rag.index.local.lexical_writer import LexicalRow
-from rag.index.local.store import finished
+from rag.index.local.store import finished, parts
 
 
 class DocumentKeys(NamedTuple):
@@ -53,7 +52,7 @@ def _ids_where(path: Path, condition: str) -> tuple[str, ...]:
 def embedded_texts(path: Path, rows: Sequence[int], size: int) -> Generator[list[str], None, None]:
     """The texts to encode of these rows, `size` at a time."""
     with closing(sqlite3.connect(finished(path), uri=True)) as connection:
-        for part in _parts(rows, size):
+        for part in parts(rows, size):
             marks = ", ".join("?" * len(part))
             found = connection.execute(
                 f"SELECT row, context, text FROM chunks WHERE row IN ({marks})", part
@@ -82,9 +81,3 @@ def query(path: Path, sql: str) -> list[tuple[Any, ...]]:
             return connection.execute(sql).fetchall()
     except sqlite3.DatabaseError as error:
         raise ArtefactCorrupt(f"{path} cannot be read: {error}; {rebuild_command(path.parent)}") from None
-
-
-def _parts(values: Sequence[int], size: int) -> Iterator[list[int]]:
-    rest = iter(values)
-    while part := list(islice(rest, size)):
-        yield part

@@ -1,6 +1,6 @@
 """One process at a time changes an index folder; whoever comes second learns who is at work.
 
-The lock is the operating system's: it ends with its process, however that ends, so none can be stale.
+The lock is the operating system's: it ends with its process, however that ends, so none is stale.
 """
 
 from __future__ import annotations

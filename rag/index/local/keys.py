@@ -12,9 +12,9 @@ def text_key(context: str, text: str) -> bytes:
     return _digest(embedded_text(context, text), 16)
 
 
-def word_key(chunk_id: str) -> int:
-    """63 bits that stand for a chunk in the lexical index, whatever its row."""
-    return int.from_bytes(_digest(chunk_id, 8), "big") >> 1
+def word_key(an_id: str) -> int:
+    """63 bits that stand for a chunk or document in the lexical index, whatever its row."""
+    return int.from_bytes(_digest(an_id, 8), "big") >> 1
 
 
 def bucket_of(doc_id: str, buckets: int) -> int:

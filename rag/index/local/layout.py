@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from rag.errors import IndexNotFound
+from rag.errors import CitewellError, IndexNotFound
 
 CHUNKS = "chunks.sqlite"
 VECTORS = "vectors.faiss"
@@ -57,19 +57,29 @@ class Layout:
             return self.current.read_text(encoding="utf-8", errors="replace").strip() or None
         except (FileNotFoundError, NotADirectoryError):
             return None
+        except PermissionError as error:
+            raise IndexNotFound(
+                f"{self.current} cannot be read ({error.strerror}); let this user read the whole index folder"
+            ) from None
         except OSError as error:
             raise IndexNotFound(
                 f"{self.current} cannot be read ({error.strerror}); it should name the current version. "
                 f"Remove it and build anew with: rag index --index {self.root}"
             ) from None
 
+    @property
+    def nothing_here(self) -> str:
+        """The message where nothing is published."""
+        return f"no index in {self.root}; build one with: rag index --index {self.root}"
+
     def current_version(self) -> Path:
         """The folder of the current version. Raises `IndexNotFound`."""
         index_id = self.current_id()
         if index_id is None:
-            raise IndexNotFound(f"no index in {self.root}; build one with: rag index --index {self.root}")
+            raise IndexNotFound(self.nothing_here)
         folder = self.version(index_id)
-        if not os.path.isdir(folder):  # noqa: PTH112 - a name too long for a path is no error here
+        # A name too long for a path is no error here; one that leads elsewhere names no version.
+        if os.path.basename(index_id).strip(".") != index_id or not os.path.isdir(folder):  # noqa: PTH112, PTH119
             raise IndexNotFound(
                 f"{self.current} names the version {index_id}, which is not in {self.versions}; "
                 f"build anew with: rag index --rebuild --index {self.root}"
@@ -78,8 +88,14 @@ class Layout:
 
 
 def rebuild_command(version: Path) -> str:
-    """What mends a damaged version, given its folder."""
-    root = version.parent.parent
-    others = [other for other in version.parent.glob("[!.]*") if other.name != version.name]
-    back = f", or go back with: rag index --rollback --index {root}" if others else ""
-    return f"build anew with: rag index --rebuild --index {root}{back}"
+    """What mends a damaged version, given its folder; for the one that serves, the quick way too."""
+    layout = Layout(version.parent.parent)
+    older = [other for other in version.parent.glob("[!.]*") if other.name < version.name]
+    serves = layout.current.is_file() and layout.current_id() == version.name
+    back = f", or go back with: rag index --rollback --index {layout.root}" if serves and older else ""
+    return f"build anew with: rag index --rebuild --index {layout.root}{back}"
+
+
+def reason_of(fault: CitewellError) -> str:
+    """What was found, without `rebuild_command`: where that is going on already or is not what mends it."""
+    return str(fault).partition("; build anew")[0]

@@ -23,6 +23,7 @@ from tantivy import Occur, Query
 from rag.errors import ArtefactCorrupt, IndexNotWritable
 from rag.index.backend import Term
 from rag.index.local.faiss_vectors import Scores
+from rag.index.local.keys import word_key
 from rag.index.local.layout import rebuild_command
 from rag.index.words import joined
 
@@ -41,7 +42,8 @@ def _schema() -> tantivy.Schema:
     builder.add_text_field("headings", tokenizer_name="en_stem", index_option="freq")
     builder.add_text_field("title", tokenizer_name="en_stem", index_option="position")
     builder.add_unsigned_field("key", indexed=False, fast=True)
-    builder.add_text_field("doc_id", tokenizer_name="raw", index_option="basic")
+    # A number: sets of them are found in half the time that sets of names take.
+    builder.add_unsigned_field("doc", indexed=True)
     return builder.build()
 
 
@@ -156,8 +158,8 @@ def only_documents(doc_ids: Sequence[str], allowed: npt.NDArray[np.bool_]) -> Qu
     if allowed.all():
         return None
     few = 2 * int(allowed.sum()) <= len(allowed)
-    named = [doc_ids[doc] for doc in np.flatnonzero(allowed if few else ~allowed).tolist()]
-    chosen = Query.term_set_query(SCHEMA, "doc_id", named)
+    keys = [word_key(doc_ids[doc]) for doc in np.flatnonzero(allowed if few else ~allowed).tolist()]
+    chosen = Query.term_set_query(SCHEMA, "doc", keys)
     if not few:
         chosen = Query.boolean_query([(Occur.Must, Query.all_query()), (Occur.MustNot, chosen)])
     return Query.const_score_query(chosen, 0.0)

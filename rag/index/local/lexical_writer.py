@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import tantivy
 
-from rag.index.local.keys import bucket_of
+from rag.index.local.keys import bucket_of, word_key
 from rag.index.local.lexical import META, SCHEMA
 from rag.index.words import joined
 
@@ -87,9 +87,12 @@ def write_lexical(
         for segment in found:
             _copy(past, folder, segment)
         meta["segments"] += found or _written(folder, bucket, rows(bucket.doc_ids))
+    (folder / META).unlink()
     (folder / META).write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
+    # The library keeps its files to their owner; they are as open as the others.
+    mode = (folder / META).stat().st_mode
     for file in folder.iterdir():
-        file.chmod(0o644)
+        file.chmod(mode)
 
 
 Segment = dict[str, Any]
@@ -127,7 +130,7 @@ def _stem(segment: Segment) -> str:
 def _written(folder: Path, bucket: Bucket, rows: Iterable[LexicalRow]) -> list[Segment]:
     """Write a bucket's segments into `folder`, under names that follow from what is in them."""
     workshop = folder / ".bucket"
-    LexicalWriter(workshop).write(rows)
+    write_rows(workshop, rows)
     segments = list(_segments(workshop).values())
     for place, segment in enumerate(segments):
         name = _segment_id(bucket, place)
@@ -138,30 +141,24 @@ def _written(folder: Path, bucket: Bucket, rows: Iterable[LexicalRow]) -> list[S
     return segments
 
 
-class LexicalWriter:
-    """Fills a new folder, row by row."""
-
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir()
-        self._folder = folder
-
-    def write(self, rows: Iterable[LexicalRow]) -> None:
-        """Write these rows in their order. Raises `OSError`."""
-        with _writing(self._folder):
-            # One thread: the same rows make the same files.
-            writer = tantivy.Index(SCHEMA, path=str(self._folder)).writer(_HEAP_BYTES, 1)
-        for key, doc_id, title, headings, body in rows:
-            entry = tantivy.Document()
-            entry.add_unsigned("key", key)
-            entry.add_text("doc_id", doc_id)
-            entry.add_text("title", joined(title))
-            entry.add_text("headings", joined(headings))
-            entry.add_text("body", joined(body))
-            with _writing(self._folder):
-                writer.add_document(entry)
-        with _writing(self._folder):
-            writer.commit()
-            writer.wait_merging_threads()
+def write_rows(folder: Path, rows: Iterable[LexicalRow]) -> None:
+    """Write these rows, in their order, into a new folder. Raises `OSError`."""
+    folder.mkdir()
+    with _writing(folder):
+        # One thread: the same rows make the same files.
+        writer = tantivy.Index(SCHEMA, path=str(folder)).writer(_HEAP_BYTES, 1)
+    for key, doc_id, title, headings, body in rows:
+        entry = tantivy.Document()
+        entry.add_unsigned("key", key)
+        entry.add_unsigned("doc", word_key(doc_id))
+        entry.add_text("title", joined(title))
+        entry.add_text("headings", joined(headings))
+        entry.add_text("body", joined(body))
+        with _writing(folder):
+            writer.add_document(entry)
+    with _writing(folder):
+        writer.commit()
+        writer.wait_merging_threads()
 
 
 @contextmanager

@@ -77,7 +77,9 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         schema = content["schema"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except PermissionError as error:
+        raise ArtefactCorrupt(unreadable(path, error)) from None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         raise ArtefactCorrupt(f"{path} is missing or damaged; {rebuild_command(folder)}") from None
     if schema != SCHEMA:
         raise SchemaMismatch(
@@ -122,16 +124,21 @@ def check_artefacts(manifest: Manifest, folder: Path) -> None:
     """Raise `ArtefactCorrupt` unless every file of the version is as it was written."""
     for name, expected in manifest.artefacts.items():
         path = folder / name
-        if not path.is_file():
-            raise ArtefactCorrupt(f"{path} is missing; {rebuild_command(folder)}")
         try:
             found = sha256_of(path)
+        except FileNotFoundError:
+            raise ArtefactCorrupt(f"{path} is missing; {rebuild_command(folder)}") from None
         except OSError as error:
-            raise ArtefactCorrupt(
-                f"{path} cannot be read: {error.strerror}; {rebuild_command(folder)}"
-            ) from None
+            raise ArtefactCorrupt(unreadable(path, error)) from None
         if found != expected:
             raise ArtefactCorrupt(_changed(path, found, expected, folder))
+
+
+def unreadable(path: Path, error: OSError) -> str:
+    """The message about a file that is there and cannot be read."""
+    if isinstance(error, PermissionError):
+        return f"{path} cannot be read: {error.strerror}; let this user read the whole index folder"
+    return f"{path} cannot be read: {error.strerror}; {rebuild_command(path.parent)}"
 
 
 def _changed(path: Path, found: str, expected: str, folder: Path) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
+import uuid
 from pathlib import Path
 
 from rag.index.local.layout import Layout
@@ -19,18 +19,21 @@ _PRUNED = ".pruned-"
 
 def new_workshop(layout: Layout) -> Path:
     """An empty folder beside the versions to build in. Raises `OSError`."""
-    layout.versions.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=_BUILDING, dir=layout.versions))
-    folder.chmod(0o755)
+    folder = layout.versions / f"{_BUILDING}{uuid.uuid4().hex[:12]}"
+    folder.mkdir(parents=True)
     return folder
+
+
+def leftovers(layout: Layout) -> list[Path]:
+    """What processes that were killed have left half done."""
+    return [folder for prefix in (_BUILDING, _PRUNED) for folder in layout.versions.glob(f"{prefix}*")]
 
 
 def sweep(layout: Layout) -> None:
     """Remove what processes that were killed have left half done."""
     layout.root.joinpath(_NEXT).unlink(missing_ok=True)
-    for prefix in (_BUILDING, _PRUNED):
-        for folder in layout.versions.glob(f"{prefix}*"):
-            shutil.rmtree(folder, ignore_errors=True)
+    for folder in leftovers(layout):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def settle(folder: Path) -> None:

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from rag.corpus.document import Chunk, Document, Link, Metadata
 from rag.errors import ArtefactCorrupt
@@ -19,6 +19,8 @@ _CHUNK = "chunk_id, doc_id, start, end, markdown, c.text, heading_path, context,
 # SQLite allows some 32,000 variables in a statement; far fewer keep the statements cached.
 _AT_ONCE = 500
 _CONNECTIONS = 4
+
+_T = TypeVar("_T")
 
 
 class RankedRow(NamedTuple):
@@ -80,7 +82,7 @@ class ChunkStore:
     def chunks(self, chunk_ids: Sequence[str]) -> list[StoredChunk]:
         """The chunks with these ids, in this order. Raises `KeyError`."""
         found: dict[str, StoredChunk] = {}
-        for part in _parts(chunk_ids):
+        for part in parts(chunk_ids, _AT_ONCE):
             marks = ", ".join("?" * len(part))
             for row in self._query(
                 f"SELECT {_CHUNK}, fragment, sha256, {METADATA} FROM chunks c "
@@ -114,9 +116,10 @@ class ChunkStore:
             self._free.put(connection)
 
 
-def _parts(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    for start in range(0, len(values), _AT_ONCE):
-        yield values[start : start + _AT_ONCE]
+def parts(values: Sequence[_T], size: int) -> Iterator[Sequence[_T]]:
+    """The values, `size` at a time."""
+    for start in range(0, len(values), size):
+        yield values[start : start + size]
 
 
 def _stored_chunk(row: Sequence[Any]) -> StoredChunk:
