@@ -505,7 +505,7 @@ def test_a_damaged_target_does_not_advise_the_command_that_has_just_failed(root:
 
 def test_the_list_can_be_read_while_versions_go(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one, two = build(root, "one"), build(root, "two")
-    read = versions.read_manifest
+    read = read_manifest
 
     def and_another_prunes(folder: Path) -> Manifest:
         found = read(folder)
