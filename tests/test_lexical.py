@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tantivy
 from backend_contract import WORDS, bm25, random_texts
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -235,3 +236,15 @@ def test_what_is_no_lexical_index_is_refused_with_the_command_that_mends_it(
         Lexical(folder)
     assert str(caught.value).startswith(f"{folder} holds no lexical index (")
     assert str(caught.value).endswith(f"build anew with: rag index --rebuild --index {tmp_path}")
+
+
+def test_an_index_of_other_fields_is_refused(tmp_path: Path) -> None:
+    """Queries name fields by their place, so it would answer, and wrongly."""
+    other = tantivy.SchemaBuilder()
+    for name in ("body", "headings", "title"):
+        other.add_text_field(name, tokenizer_name="en_stem", index_option="position")
+    folder = tmp_path / "lexical"
+    folder.mkdir()
+    tantivy.Index(other.build(), path=str(folder)).writer().commit()
+    with pytest.raises(ArtefactCorrupt, match="its fields are others"):
+        Lexical(folder)

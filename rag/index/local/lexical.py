@@ -78,7 +78,11 @@ class Lexical:
     def __init__(self, folder: Path) -> None:
         self.close: Callable[[], object] = _nothing_to_close
         try:
-            self._searcher = self._open(folder).searcher()
+            index = self._open(folder)
+            if index.schema != SCHEMA:
+                # Searched all the same, it would find other things without a word.
+                raise ValueError("its fields are others than this program writes")
+            self._searcher = index.searcher()
         except (ValueError, OSError) as error:
             raise ArtefactCorrupt(
                 f"{folder} holds no lexical index ({error}); {rebuild_command(folder.parent)}"
