@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -98,15 +99,11 @@ class Build:
 
     def index_words(self) -> None:
         """Write the lexical index."""
-
-        def rows(doc_ids: Sequence[str]) -> Iterable[Any]:
-            return lexical_rows(self._chunks, doc_ids)
-
         with self._timed("words"):
             documents = [(one.doc_id, one.chunks_key) for one in document_keys(self._chunks)]
             buckets = buckets_of(documents, self._writer.chunks, self._plan.recipe)
             past = self._past.lexical if self._past else None
-            write_lexical(self._folder / LEXICAL, buckets, rows, past)
+            write_lexical(self._folder / LEXICAL, buckets, partial(lexical_rows, self._chunks), past)
 
     def encode(self) -> None:
         """Find or make the vector of every chunk and write them all."""

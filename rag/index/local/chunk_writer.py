@@ -20,7 +20,7 @@ from rag.corpus.pipeline import ChunkedDocument, KnownDocument
 from rag.index.local.columns import METADATA, metadata_values
 from rag.index.local.keys import text_key, word_key
 from rag.index.local.past import PastDocument
-from rag.index.local.store import finished
+from rag.index.local.store import read_only_uri
 from rag.index.repetition import repeated_shares
 
 _SCHEMA = """
@@ -62,7 +62,7 @@ class ChunkWriter:
             self._connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
             self._connection.executescript(_SCHEMA)
             if past:
-                self._connection.execute("ATTACH ? AS past", (finished(past),))
+                self._connection.execute("ATTACH ? AS past", (read_only_uri(past),))
         except BaseException:
             self.close()
             raise

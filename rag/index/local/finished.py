@@ -12,7 +12,7 @@ from rag.corpus.document import Metadata, embedded_text
 from rag.errors import ArtefactCorrupt
 from rag.index.local.layout import rebuild_command
 from rag.index.local.lexical_writer import LexicalRow
-from rag.index.local.store import finished, parts
+from rag.index.local.store import parts, read_only_uri
 
 
 class DocumentKeys(NamedTuple):
@@ -51,7 +51,7 @@ def _ids_where(path: Path, condition: str) -> tuple[str, ...]:
 
 def embedded_texts(path: Path, rows: Sequence[int], size: int) -> Generator[list[str], None, None]:
     """The texts to encode of these rows, `size` at a time."""
-    with closing(sqlite3.connect(finished(path), uri=True)) as connection:
+    with closing(sqlite3.connect(read_only_uri(path), uri=True)) as connection:
         for part in parts(rows, size):
             marks = ", ".join("?" * len(part))
             found = connection.execute(
@@ -63,7 +63,7 @@ def embedded_texts(path: Path, rows: Sequence[int], size: int) -> Generator[list
 
 def lexical_rows(path: Path, doc_ids: Sequence[str]) -> Generator[LexicalRow, None, None]:
     """What the lexical index needs of these documents, in this order."""
-    with closing(sqlite3.connect(finished(path), uri=True)) as connection:
+    with closing(sqlite3.connect(read_only_uri(path), uri=True)) as connection:
         for doc_id in doc_ids:
             for key, context, text, title, source in connection.execute(
                 "SELECT word_key, context, c.text, title, source FROM documents "
@@ -77,7 +77,7 @@ def lexical_rows(path: Path, doc_ids: Sequence[str]) -> Generator[LexicalRow, No
 def query(path: Path, sql: str) -> list[tuple[Any, ...]]:
     """All rows of a statement. Raises `ArtefactCorrupt`."""
     try:
-        with closing(sqlite3.connect(finished(path), uri=True)) as connection:
+        with closing(sqlite3.connect(read_only_uri(path), uri=True)) as connection:
             return connection.execute(sql).fetchall()
     except sqlite3.DatabaseError as error:
         raise ArtefactCorrupt(f"{path} cannot be read: {error}; {rebuild_command(path.parent)}") from None

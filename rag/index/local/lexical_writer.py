@@ -81,11 +81,13 @@ def write_lexical(
     with _writing(folder):
         tantivy.Index(SCHEMA, path=str(folder))
     meta = json.loads((folder / META).read_text(encoding="utf-8"))
-    at_hand = _segments(past) if past else {}
+    # Without an earlier version there is nothing to copy: a new folder has no segments.
+    source = past or folder
+    at_hand = _segments(source)
     for bucket in buckets:
         found = list(_named(bucket, at_hand))
         for segment in found:
-            _copy(past, folder, segment)
+            _copy(source, folder, segment)
         meta["segments"] += found or _written(folder, bucket, rows(bucket.doc_ids))
     (folder / META).unlink()
     (folder / META).write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
@@ -117,9 +119,9 @@ def _segment_id(bucket: Bucket, place: int) -> uuid.UUID:
     return uuid.UUID(hashlib.sha256(f"{bucket.key} {place}".encode()).hexdigest()[:32])
 
 
-def _copy(past: Path | None, folder: Path, segment: Segment) -> None:
+def _copy(source: Path, folder: Path, segment: Segment) -> None:
     """Copies, no links: a damaged file must not damage two versions."""
-    for file in (past or folder).glob(f"{_stem(segment)}.*"):
+    for file in source.glob(f"{_stem(segment)}.*"):
         shutil.copyfile(file, folder / file.name)
 
 

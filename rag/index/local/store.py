@@ -35,7 +35,7 @@ class RankedRow(NamedTuple):
     word_key: int
 
 
-def finished(path: Path) -> str:
+def read_only_uri(path: Path) -> str:
     """The address of a finished file for SQLite: nobody writes it any more, so nothing is locked."""
     return f"{path.resolve().as_uri()}?mode=ro&immutable=1"
 
@@ -51,7 +51,7 @@ class ChunkStore:
         self._opened: list[sqlite3.Connection] = []
         try:
             for _ in range(_CONNECTIONS):
-                connection = sqlite3.connect(finished(path), uri=True, check_same_thread=False)
+                connection = sqlite3.connect(read_only_uri(path), uri=True, check_same_thread=False)
                 self._opened.append(connection)
                 # Refuses here what is no database.
                 connection.execute("SELECT 1 FROM documents LIMIT 1").fetchall()
