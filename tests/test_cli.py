@@ -10,19 +10,19 @@ import re
 import subprocess
 import sys
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
+from calling import Rag, Result, call, stand_in
 from conftest import WriteSeed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 from serving import bare_environment
 from starlette.testclient import TestClient
-from typer.testing import CliRunner
 
 from rag.cli import app
 from rag.config import Settings
@@ -42,32 +42,11 @@ QUESTION = "What helps against nausea?"
 ESCAPES = "\x1b[31mred\x1b[0m \x1b]0;title\x07 \x9b2J \x7f \x08\x08"
 
 
-class Result:
-    """How a call ended and what it wrote."""
-
-    def __init__(self, status: int, out: str, err: str) -> None:
-        self.status, self.out, self.err = status, out, err
-
-
-Rag = Callable[..., Result]
-
-
 @pytest.fixture
 def rag(tmp_path: Path, samples_index: Path, monkeypatch: pytest.MonkeyPatch) -> Rag:
     """Call the command inside this process, in an empty folder whose index/ has the encoder ready."""
-    monkeypatch.chdir(tmp_path)
-    for name in Settings.model_fields:
-        monkeypatch.delenv(f"RAG_{name.upper()}", raising=False)
+    stand_in(tmp_path, samples_index, monkeypatch)
     (tmp_path / "nothing").mkdir()
-    (tmp_path / "index").mkdir()
-    (tmp_path / "index" / "encoders").symlink_to(samples_index / "encoders")
-
-    def call(*arguments: str, **variables: str) -> Result:
-        result = CliRunner().invoke(app, arguments, env=variables)
-        if result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        return Result(result.exit_code, result.stdout, result.stderr)
-
     return call
 
 

@@ -5,53 +5,23 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from calling import Rag, Result, call, stand_in
 from conftest import WriteSeed
 from keyword_encoder import KeywordEncoder
 from little_index import page
-from typer.testing import CliRunner
 
-from rag.cli import app
-from rag.config import Settings
 from rag.index.builder import build_index
 from rag.index.local.holding import holding
 from rag.index.local.layout import VECTORS, Layout
 
 
-class Result:
-    """How a call ended and what it wrote."""
-
-    def __init__(self, status: int, out: str, err: str) -> None:
-        self.status, self.out, self.err = status, out, err
-
-    @property
-    def told(self) -> list[str]:
-        """What a build tells; how far it was from time to time left out."""
-        return [line for line in self.err.splitlines() if not line.startswith(("Reading ", "Encoding"))]
-
-    @property
-    def line(self) -> str:
-        """The one line of a command that was not done."""
-        assert (self.status, self.out) == (2, "")
-        assert self.err.endswith("\n")
-        (line,) = self.err.splitlines()
-        return line
-
-
-Rag = Callable[..., Result]
-
-
 @pytest.fixture
 def folder(tmp_path: Path, samples_index: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder where the command is called; its index/ has the encoder ready."""
-    monkeypatch.chdir(tmp_path)
-    for name in Settings.model_fields:
-        monkeypatch.delenv(f"RAG_{name.upper()}", raising=False)
-    (tmp_path / "index").mkdir()
-    (tmp_path / "index" / "encoders").symlink_to(samples_index / "encoders")
+    stand_in(tmp_path, samples_index, monkeypatch)
     return tmp_path
 
 
@@ -59,14 +29,11 @@ def folder(tmp_path: Path, samples_index: Path, monkeypatch: pytest.MonkeyPatch)
 def rag(folder: Path) -> Rag:
     """Call `rag index` inside this process."""
 
-    def call(*arguments: str, **variables: str) -> Result:
+    def index(*arguments: str, **variables: str) -> Result:
         assert Path.cwd() == folder
-        result = CliRunner().invoke(app, ["index", *arguments], env=variables)
-        if result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        return Result(result.exit_code, result.stdout, result.stderr)
+        return call("index", *arguments, **variables)
 
-    return call
+    return index
 
 
 @pytest.fixture
