@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 PROFESSIONAL = "professional"
 PATIENT = "patient"
 
 _PROFESSIONAL_PATH = re.compile(r"/hp(?![^\W_])|-hp-pdq(?![^\W_])", re.IGNORECASE)
+_HP_FOLDER = re.compile(r"/hp(?=/|$)", re.IGNORECASE)
+_HP_SUFFIX = re.compile(r"-hp(?=-pdq)", re.IGNORECASE)
 _PROFESSIONAL_TITLE = re.compile(r"\bhealth\s+professional\s+version\b", re.IGNORECASE)
 
 
@@ -24,3 +26,15 @@ def resolve_audience(claim: str | None, *, url: str | None, titles: Iterable[str
     if any(_PROFESSIONAL_TITLE.search(title) for title in titles):
         return PROFESSIONAL
     return claim or PATIENT
+
+
+def twin_addresses(url: str) -> tuple[str, ...]:
+    """Where the patient version of a page for professionals may stand, the likeliest first.
+
+    "/types/lung/hp/x-pdq" has its twin at "/types/lung/patient/x-pdq", "/fatigue-hp-pdq" at "/fatigue-pdq".
+    """
+    parts = urlsplit(url)
+    path = _HP_SUFFIX.sub("", parts.path)
+    twins = (_HP_FOLDER.sub("/patient", path), _HP_FOLDER.sub("", path))
+    addresses = (urlunsplit(parts._replace(path=twin)) for twin in twins if twin != parts.path)
+    return tuple(dict.fromkeys(addresses))
