@@ -710,7 +710,7 @@ class BackendContract:
         vectors = exact_rows(1, seed=1)
         backend = make(singles("a"), vectors)
         traits = backend.traits([])
-        assert [len(getattr(traits, field.name)) for field in fields(traits)] == [0] * 7
+        assert [len(getattr(traits, field.name)) for field in fields(traits)] == [0] * 6
         assert backend.similarities(vectors[0], []).shape == (0,)
         assert backend.mentions(["a"], []).shape == (0,)
 
@@ -723,10 +723,8 @@ class BackendContract:
         traits = backend.traits([ids[2], ids[0], ids[1], ids[0]])
         assert traits.doc_ids == ["b", "a/ü", "a/ü", "a/ü"]
         assert traits.titles == ["Tarlatamab-dlle - NCI", *["Tarlatamab-dlle"] * 3]
-        assert traits.professional.tolist() == [False, True, True, True]
         kinds = {field.name: getattr(traits, field.name).dtype for field in fields(traits)[2:]}
         assert kinds == {
-            "professional": np.bool_,
             "sections": np.int64,
             "repeated": np.float32,
             "bibliography": np.bool_,

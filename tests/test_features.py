@@ -83,13 +83,12 @@ CASES = {
     ),
     "audience": Case(
         {
-            "a": page("Fever.", audienceLevel="professional"),
-            "b": page("Fever again.", title="Childhood Page"),
-            "c": page("Fever now.", title="Page"),
+            "a": page("Fever.", title="Childhood Page"),
+            "b": page("Fever now.", title="Page"),
         },
         "fever",
-        ("c", "a", "b"),
-        ("a", "c", "b"),
+        ("b", "a"),
+        ("a", "b"),
     ),
     "boilerplate": Case(
         {"a": page(" ".join([LIKE_A_REFERENCE] * 4)), "b": page("Fever fever fever, hair.")},

@@ -187,3 +187,18 @@ def test_everyday_words_are_counted_as_more_frequent_than_rare_ones() -> None:
 @pytest.mark.parametrize("word", ["tarlatamab", "pembrolizumab", "diseaze", "nauseea"])
 def test_neither_drugs_nor_slips_are_general_english(word: str) -> None:
     assert word not in english_words()
+
+
+@pytest.mark.parametrize(
+    ("word", "unknown"),
+    [
+        ("zortramab", True),  # made up
+        ("tarlatamab", False),  # of the index
+        ("grandchildren", False),  # of the language
+        ("granchildern", False),  # two slips of it
+        ("tarlatimab", True),  # a drug is not taken for one that is spelled alike
+        ("zzz", False),  # too short to tell
+    ],
+)
+def test_a_word_is_unknown_when_nobody_could_have_meant_another(word: str, unknown: bool) -> None:
+    assert speller(WORDS, "grandchildren").is_unknown(word) == unknown

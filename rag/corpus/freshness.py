@@ -41,7 +41,7 @@ _EVERY = re.compile(r"every (?:(\d{1,3}) )?(day|week|month|year)s?")
 _ISO = re.compile(r"p(\d{1,3})([dwmy])")
 _UNITS = {"day": "d", "week": "w", "month": "m", "year": "y"}
 
-FREQUENCIES = tuple((*_DAYS, *_MONTHS))
+FREQUENCIES = (*_DAYS, *_MONTHS)
 
 
 class Freshness(StrEnum):

@@ -10,6 +10,9 @@ PROFESSIONAL = "professional"
 PATIENT = "patient"
 
 _PROFESSIONAL_PATH = re.compile(r"/hp(?![^\W_])|-hp-pdq(?![^\W_])", re.IGNORECASE)
+_PROFESSIONAL_AUDIENCE = re.compile(
+    r"professional|clinician|physician|provider|practitioner|\b(hcps?|hp|doctors?|nurses?)\b", re.IGNORECASE
+)
 _HP_FOLDER = re.compile(r"/hp(?=/|$)", re.IGNORECASE)
 _HP_SUFFIX = re.compile(r"-hp(?=-pdq)", re.IGNORECASE)
 _PROFESSIONAL_TITLE = re.compile(r"\bhealth\s+professional\s+version\b", re.IGNORECASE)
@@ -26,6 +29,11 @@ def resolve_audience(claim: str | None, *, url: str | None, titles: Iterable[str
     if any(_PROFESSIONAL_TITLE.search(title) for title in titles):
         return PROFESSIONAL
     return claim or PATIENT
+
+
+def is_professional(audience: str) -> bool:
+    """Whether an audience, in whatever words, is one of professionals: 'professional', 'clinicians'."""
+    return bool(_PROFESSIONAL_AUDIENCE.search(audience))
 
 
 def twin_addresses(url: str) -> tuple[str, ...]:

@@ -45,7 +45,6 @@ class Traits:
 
     doc_ids: list[str]
     titles: list[str]
-    professional: npt.NDArray[np.bool_]
     sections: npt.NDArray[np.int64]
     repeated: npt.NDArray[np.float32]
     bibliography: npt.NDArray[np.bool_]
@@ -120,6 +119,9 @@ class Backend(Protocol):
 
     def chunks(self, chunk_ids: Sequence[str]) -> list[StoredChunk]:
         """The chunks with these ids, in this order. Raises `KeyError` for an unknown id."""
+
+    def catalog(self) -> Sequence[tuple[str, Metadata]]:
+        """Every document's id and metadata."""
 
     def document(self, doc_id: str) -> Document:
         """The document with its whole text. Raises `KeyError` for an unknown id."""

@@ -1,7 +1,6 @@
-"""For whom a page is written: pages about children and pages for professionals.
+"""Pages about children: a person who asks is taken for a grown-up patient unless the question says otherwise.
 
-A person who asks is taken for a grown-up patient unless the question says otherwise. Such pages are
-lowered, never left out.
+Such pages are lowered, never left out; which pages are for professionals is the admission's affair.
 """
 
 from __future__ import annotations

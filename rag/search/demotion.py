@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from rag.index.backend import Traits
-from rag.index.filters import Filters
 from rag.search.audience import asks_about_a_child, is_about_children
 from rag.search.features import Features
 
@@ -28,7 +27,6 @@ def demotions(
     question: str,
     traits: Traits,
     missing: npt.NDArray[np.bool_],
-    filters: Filters,
     features: Features,
 ) -> Amounts:
     """What to take off the scores of `traits`' chunks [n].
@@ -39,22 +37,14 @@ def demotions(
     if features.boilerplate:
         amounts += _BIBLIOGRAPHY * traits.bibliography + _BOILERPLATE * traits.repeated
     if features.audience:
-        amounts += _OTHER_AUDIENCE * _for_others(question, traits, filters)
+        amounts += _OTHER_AUDIENCE * _about_others(question, traits.titles)
     if features.entities and len(missing):
         amounts += _MISSING_NAMES * missing.mean(axis=0)
     return amounts
 
 
-def _for_others(question: str, traits: Traits, filters: Filters) -> Amounts:
-    """How many of the two reasons there are [n] that a page is not written for the person who asks."""
-    reasons = np.zeros(len(traits.doc_ids), dtype=np.float32)
-    # Who filters by audience has said already what is wanted.
-    if not filters.audience:
-        reasons += traits.professional
-    if not asks_about_a_child(question):
-        reasons += _about_children(traits.titles)
-    return reasons
-
-
-def _about_children(titles: Sequence[str]) -> npt.NDArray[np.bool_]:
+def _about_others(question: str, titles: Sequence[str]) -> npt.NDArray[np.bool_]:
+    """Which pages [n] are about children though the question is not."""
+    if asks_about_a_child(question):
+        return np.zeros(len(titles), dtype=np.bool_)
     return np.array([is_about_children(title) for title in titles], dtype=np.bool_)

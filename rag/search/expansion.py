@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rag.index.backend import Term
@@ -24,6 +24,7 @@ _MOST_CHECKED = 40
 class Expanded:
     """The terms to search by, the question's words in order as they stand, and what they may stand for.
 
+    `unknown` are words that neither the index nor the language has.
     A corrected word is searched beside its correction and never replaced: an unknown drug is not to be
     taken for a known one that is spelled alike.
     """
@@ -31,6 +32,7 @@ class Expanded:
     terms: tuple[Term, ...]
     words: tuple[str, ...]
     corrections: dict[str, str]
+    unknown: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +54,19 @@ class Expander:
         question = _spelled_out(question)
         own = content_words(question)
         corrections = self._corrections(own)
+        unknown = self._unknown(own, corrections)
         terms = [Term(word) for word in (*own, *corrections.values())]
         if self.lay_terms:
             lay = [corrections.get(word, word) for word in words_of(question)]
             for phrase in self.lay_terms.expand(lay):
                 terms.extend(_synonyms(phrase))
-        return Expanded(tuple(terms), tuple(words(question)), corrections)
+        return Expanded(tuple(terms), tuple(words(question)), corrections, unknown)
+
+    def _unknown(self, own: Sequence[str], corrections: Mapping[str, str]) -> tuple[str, ...]:
+        if self.speller is None:
+            return ()
+        checked = [word for word in own[:_MOST_CHECKED] if word not in self._lay_words | corrections.keys()]
+        return tuple(word for word in checked if self.speller.is_unknown(word))
 
     def _corrections(self, own: Sequence[str]) -> dict[str, str]:
         if self.speller is None:

@@ -34,6 +34,7 @@ class Question:
     terms: tuple[Term, ...]
     names: tuple[Name, ...]
     corrections: Mapping[str, str]
+    unknown: tuple[str, ...] = ()
 
 
 class QuestionReader:
@@ -59,7 +60,7 @@ class QuestionReader:
             expanded = self._expander.expand(question)
             names = [*names, *brought]
         terms = expanded.terms if self._features.lexical else ()
-        return Question(question, terms, tuple(names), expanded.corrections)
+        return Question(question, terms, tuple(names), expanded.corrections, expanded.unknown)
 
     def missing(self, names: Sequence[Name], chunk_ids: Sequence[str]) -> npt.NDArray[np.bool_]:
         """[len(names), n]: which of the names a chunk does not mention."""

@@ -9,12 +9,15 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from rag.index.backend import Traits
+from rag.encoders.base import Vectors
+from rag.index.backend import Term, Traits
 from rag.search.features import Features
 from rag.search.fusion import Scores
 
 # So many passages of one section come before those of others; the rest follow behind.
 MAX_PER_SECTION = 3
+# So many hits are foremost.
+FOREMOST = 5
 # What is taken off the scores of those behind, so that scores still fall with the rank: more than any two
 # fused scores can differ.
 BEHIND = 3.0
@@ -42,13 +45,20 @@ class Ranking:
     """Hits in order, best first, and the milliseconds that finding them took, stage by stage.
 
     `names` are the cancers, drugs and topics by name that the question was read to be about, those of
-    an earlier turn included; `corrections` maps its misspelled words to the words searched besides.
+    an earlier turn included; `corrections` maps its misspelled words to the words searched besides, and
+    `unknown` are its words that neither the index nor the language has. `terms` is what was searched by
+    words, `vector` [dim] what was searched by meaning. `foremost` are the first hits whatever number was
+    asked for: what a ranking is judged by must not depend on that number.
     """
 
     hits: tuple[RankedHit, ...]
     timings_ms: dict[str, float]
     names: tuple[str, ...] = ()
     corrections: Mapping[str, str] = field(default_factory=dict)
+    unknown: tuple[str, ...] = ()
+    terms: tuple[Term, ...] = ()
+    vector: Vectors | None = None
+    foremost: tuple[RankedHit, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

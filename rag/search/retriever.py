@@ -13,11 +13,12 @@ import numpy.typing as npt
 from rag.encoders.base import Encoder, Vectors
 from rag.index.backend import Backend
 from rag.index.filters import NO_FILTERS, Filters
+from rag.search.admission import Admission
 from rag.search.demotion import demotions
 from rag.search.features import Features
 from rag.search.fusion import Scores, convex, reciprocal_rank, shares
 from rag.search.question import DEFAULT_TOP_K, Question, QuestionReader, check_request
-from rag.search.ranking import Candidates, RankedHit, Ranking, distinct, pick
+from rag.search.ranking import FOREMOST, Candidates, RankedHit, Ranking, distinct, pick
 from rag.search.reranker import DEPTH, Reranker
 
 # Each search brings up so many chunks at first; beyond them a fused score changes nothing (docs/quality.md).
@@ -34,12 +35,14 @@ class Retriever:
         *,
         features: Features | None = None,
         reranker: Reranker | None = None,
+        admission: Admission | None = None,
     ) -> None:
         self.backend, self.encoder = backend, encoder
         self.features = features or Features()
         self._fuse = convex if self.features.convex else reciprocal_rank
         self._reranker = reranker
         self._reader = QuestionReader(backend, self.features)
+        self._admission = admission or Admission(backend)
 
     def search(
         self,
@@ -48,13 +51,17 @@ class Retriever:
         top_k: int = DEFAULT_TOP_K,
         filters: Filters = NO_FILTERS,
         history: Sequence[str] = (),
+        strict_license: bool = False,
     ) -> Ranking:
         """Return the `top_k` best chunks for `question` among those that the filters let through.
 
+        Pages for professionals are left out unless `filters.audience` asks for them, and with
+        `strict_license` every page whose licence is missing or not known.
         `history` are the person's earlier questions, oldest first; they matter only to a question that
         leans on them. Raises `InvalidRequest`.
         """
         check_request(question, top_k, history)
+        filters = self._admission.admit(filters, strict_license=strict_license)
         clock = _Clock()
         asked = self._reader.read(question.strip(), history)
         clock.lap("read")
@@ -62,13 +69,21 @@ class Retriever:
         clock.lap("encode")
         candidates = self._candidates(asked, vector, top_k, filters)
         clock.lap("search")
-        hits = self._ranked(asked, candidates, filters, max(top_k, DEPTH) if self._reranker else top_k)
+        hits = self._ranked(asked, candidates, filters, max(top_k, DEPTH if self._reranker else FOREMOST))
         clock.lap("rank")
         if self._reranker:
-            hits = self._reranked(self._reranker, asked, hits)[:top_k]
+            hits = self._reranked(self._reranker, asked, hits)
             clock.lap("rerank")
-        names = tuple(name.text for name in asked.names)
-        return Ranking(tuple(hits), clock.laps, names, asked.corrections)
+        return Ranking(
+            hits=tuple(hits[:top_k]),
+            timings_ms=clock.laps,
+            names=tuple(name.text for name in asked.names),
+            corrections=asked.corrections,
+            unknown=asked.unknown,
+            terms=asked.terms,
+            vector=vector,
+            foremost=tuple(hits[:FOREMOST]),
+        )
 
     def _candidates(
         self, asked: Question, vector: Vectors | None, top_k: int, filters: Filters
@@ -105,7 +120,7 @@ class Retriever:
     def _ranked(
         self, asked: Question, candidates: Candidates, filters: Filters, count: int
     ) -> list[RankedHit]:
-        amounts = demotions(asked.text, candidates.traits, candidates.missing, filters, self.features)
+        amounts = demotions(asked.text, candidates.traits, candidates.missing, self.features)
         scores = self._fused(candidates) - amounts
         picked = islice(pick(candidates, scores, self.features), count)
         return [self._hit(asked, candidates, score, at, filters) for at, score in picked]

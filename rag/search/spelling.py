@@ -16,6 +16,8 @@ from rag.search.words import FUNCTION_WORDS
 # A word in fewer chunks may itself be a slip of the page.
 _FEWEST_CHUNKS = 2
 _SHORTEST = 5
+_SHORTEST_UNKNOWN = 4
+_LONG_WORD = 6
 
 
 class Speller:
@@ -54,6 +56,23 @@ class Speller:
             for known in _one_slip_away(stem, self._known_by_length)
         )
         return next((meant for *_, known in near if (meant := self._word_of(known, word))), None)
+
+    def is_unknown(self, word: str) -> bool:
+        """Whether a lower-case word is none of the index or the language, and no slip of such a one.
+
+        So a made-up drug is told from a misspelled word. Two slips are forgiven in a word of six letters
+        or more, one in a shorter one, and none in its first letter.
+        """
+        if len(word) < _SHORTEST_UNKNOWN or word in self._ordinary:
+            return False
+        if any(stem in self._vocabulary for stem in self._stems(word)):
+            return False
+        slips = 2 if len(word) >= _LONG_WORD else 1
+        sizes = range(len(word) - slips, len(word) + slips + 1)
+        choices = [
+            one for size in sizes for one in self._ordinary_by_length.get(size, ()) if one[0] == word[0]
+        ]
+        return process.extractOne(word, choices, scorer=OSA.distance, score_cutoff=slips) is None
 
     def _word_of(self, stem: str, slip: str) -> str | None:
         """A word with this stem, to be read by a person: one of the language where it is near `slip`.

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from rag.corpus.document import Document
+from rag.corpus.document import Document, Metadata
 from rag.encoders.base import Vectors
 from rag.errors import ArtefactCorrupt, CountMismatch, IndexFault
 from rag.index.backend import Hit, IndexInfo, Occurrences, StoredChunk, Term, Traits
@@ -142,6 +142,10 @@ class LocalIndex:
     def chunks(self, chunk_ids: Sequence[str]) -> list[StoredChunk]:
         """See `Backend`."""
         return self._store.chunks(chunk_ids)
+
+    def catalog(self) -> Sequence[tuple[str, Metadata]]:
+        """See `Backend`."""
+        return self._table.documents
 
     def document(self, doc_id: str) -> Document:
         """See `Backend`."""

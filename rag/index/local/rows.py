@@ -38,6 +38,7 @@ class RowTable:
 
     def __init__(self, rows: Sequence[RankedRow], documents: Sequence[tuple[str, Metadata]]) -> None:
         self.chunk_ids = [row.chunk_id for row in rows]
+        self.documents = documents
         self._row_of = {chunk_id: number for number, chunk_id in enumerate(self.chunk_ids)}
         self._doc = np.array([row.doc for row in rows], dtype=np.int64)
         self._repeated = np.array([row.repeated for row in rows], dtype=np.float32)
@@ -51,9 +52,6 @@ class RowTable:
         self._keys = keys[self._by_key]
         self._doc_ids = [doc_id for doc_id, _ in documents]
         self._titles = [metadata.short_title for _, metadata in documents]
-        self._professional = np.array(
-            [metadata.audience == "professional" for _, metadata in documents], dtype=np.bool_
-        )
         self._copies = _groups(self._contents)
         # Over an object of its own: a cache over a method of this one would keep it alive for ever.
         self.allowed = lru_cache(_REMEMBERED_FILTERS)(_Conditions(self._doc, documents).allowed)
@@ -76,7 +74,6 @@ class RowTable:
         return Traits(
             doc_ids=[self._doc_ids[doc] for doc in docs],
             titles=[self._titles[doc] for doc in docs],
-            professional=self._professional[docs],
             sections=self._sections[rows],
             repeated=self._repeated[rows],
             bibliography=self._bibliography[rows],
