@@ -15,7 +15,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rag.answer.answer import Answer, Answerer
+    from rag.answer.answer import Answer
+    from rag.answer.answerer import Answerer
     from rag.config import Settings, load_settings
     from rag.corpus.chunker import Chunker
     from rag.corpus.reader import read_documents
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Answer": "rag.answer.answer",
-    "Answerer": "rag.answer.answer",
+    "Answerer": "rag.answer.answerer",
     "BuildOptions": "rag.index.plan",
     "Chunker": "rag.corpus.chunker",
     "CitewellError": "rag.errors",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -45,6 +45,26 @@ class Settings(BaseSettings):
     top_k: int = Field(5, ge=1, le=50, description="Passages in an answer.")
     reranker: str | None = Field(
         None, min_length=1, description="Cross-encoder that orders the best passages anew, by name or path."
+    )
+    answered_from: float = Field(
+        0.6, ge=0, le=1, description="From this confidence on the status is 'answered'."
+    )
+    uncertain_from: float = Field(
+        0.2, ge=0, le=1, description="From this confidence on it is 'uncertain', below 'no_answer'."
+    )
+    strict_license: bool = Field(
+        default=False, description="Leave out pages whose license is missing or not known."
+    )
+    locale: str = Field("en-US", min_length=1, description="Wording and numbers of notices.")
+    notices: Path | None = Field(None, description="YAML file with notices of your own.")
+    licenses: Path | None = Field(None, description="YAML file with licenses of your own.")
+    calibration: Path | None = Field(
+        None, description="Calibration of the confidence; else the one made for this index, if any."
+    )
+    hash_key: SecretStr | None = Field(
+        None,
+        min_length=16,
+        description="Key of the hash of a question in receipts; else one in the index folder.",
     )
     host: str = Field("127.0.0.1", description="Address to serve on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to serve on; 0 takes a free one.")

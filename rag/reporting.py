@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
-from rag.answer.answer import Answer, Passage
+from rag.answer.answer import Answer
+from rag.answer.passage import Passage
 from rag.index.plan import BuildReport, Changes
 from rag.index.versions import Version
 
 if TYPE_CHECKING:
     # Only `rag evaluate` pays for what it loads.
+    from rag.evaluate.calibrating import CalibrationOutcome
     from rag.evaluate.command import Outcome
 
 _SHOWN_PROBLEMS = 50
@@ -139,6 +141,19 @@ def tell_outcome(outcome: Outcome, *, as_json: bool, markdown: bool) -> None:
         print(printable("\n\n".join(shown)))  # noqa: T201
     for line in outcome.below:
         print(f"rag: {line}", file=sys.stderr)  # noqa: T201
+
+
+def tell_calibration(outcome: CalibrationOutcome, *, as_json: bool, markdown: bool) -> None:
+    """Print how good a calibration is, and on standard error where it was written."""
+    if as_json:
+        tell_json(json.dumps(outcome.value, ensure_ascii=False, indent=1))
+    else:
+        shown = [table.markdown() if markdown else table.text() for table in outcome.tables]
+        if markdown:
+            shown.append(outcome.diagrams)
+        print(printable("\n\n".join(shown)))  # noqa: T201
+    if outcome.written:
+        tell_note(f"Written to {outcome.written}.")
 
 
 def tell_json(content: str) -> None:

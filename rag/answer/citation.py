@@ -8,13 +8,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 
+from rag.answer.provenance import PatientVersion, Provenance
 from rag.corpus.document import Metadata
+from rag.corpus.freshness import DateEvidence, Freshness, freshness, review_due
+from rag.corpus.licensing import LicenseStatus, Limit
 from rag.index.backend import StoredChunk
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Citation:
-    """How to cite a passage. `label` refers to its rank in the answer, `text` is fit to print."""
+    """How to cite a passage. `label` refers to its rank in the answer, `text` is fit to print.
+
+    `freshness` is that of the day for which it was asked; `review_evidence` says whether `last_reviewed`
+    is a review or rather the day of a collection. `attribution` and `limits` are what the licence asks.
+    """
 
     label: str
     text: str
@@ -25,8 +32,14 @@ class Citation:
     source_type: str | None
     citation: str | None
     license: str | None
+    license_status: LicenseStatus
+    attribution: str | None
+    limits: tuple[Limit, ...]
     last_reviewed: date | None
     review_frequency: str | None
+    review_due: date | None
+    freshness: Freshness
+    review_evidence: DateEvidence
     audience: str
     audience_claim: str | None
     cancer_types: tuple[str, ...]
@@ -34,14 +47,18 @@ class Citation:
     status: str
     tags: tuple[str, ...]
     version: str | None
+    patient_version: PatientVersion | None
 
 
-def cite(stored: StoredChunk, *, rank: int) -> Citation:
-    """Cite a chunk as the passage of rank `rank`, counted from 1."""
+def cite(stored: StoredChunk, *, rank: int, provenance: Provenance, as_of: date) -> Citation:
+    """Cite a chunk as the passage of rank `rank`, counted from 1, as it stands on the day `as_of`."""
     metadata = stored.metadata
+    terms = provenance.terms(metadata)
+    evidence = provenance.review_evidence(metadata)
+    due = review_due(metadata.last_reviewed, metadata.review_frequency)
     return Citation(
         label=f"[{rank}]",
-        text=citation_text(metadata),
+        text=citation_text(metadata, evidence),
         title=metadata.short_title,
         url=metadata.url,
         deep_link=deep_link(metadata.url, stored.fragment),
@@ -49,8 +66,14 @@ def cite(stored: StoredChunk, *, rank: int) -> Citation:
         source_type=metadata.source_type,
         citation=metadata.citation,
         license=metadata.license,
+        license_status=terms.status,
+        attribution=terms.attribution,
+        limits=terms.limits,
         last_reviewed=metadata.last_reviewed,
         review_frequency=metadata.review_frequency,
+        review_due=due,
+        freshness=freshness(due, as_of),
+        review_evidence=evidence,
         audience=metadata.audience,
         audience_claim=metadata.audience_claim,
         cancer_types=metadata.cancer_types,
@@ -58,19 +81,29 @@ def cite(stored: StoredChunk, *, rank: int) -> Citation:
         status=metadata.status,
         tags=metadata.tags,
         version=metadata.version,
+        patient_version=provenance.patient_version(metadata),
     )
 
 
-def citation_text(metadata: Metadata) -> str:
-    """One line: source, title, review date, address. A missing date is said, not passed over."""
-    reviewed = metadata.last_reviewed
+def citation_text(metadata: Metadata, evidence: DateEvidence) -> str:
+    """One line: source, title, review date, address. A missing date is said, not passed over.
+
+    A date that is rather that of the collection is not called one of a review.
+    """
     parts = [
         " ".join((metadata.source or "").split()),
         " ".join(metadata.short_title.split()),
-        f"Reviewed {reviewed.isoformat()}" if reviewed else "Review date unknown",
+        _dated(metadata.last_reviewed, evidence),
     ]
     sentences = [part if part.endswith((".", "?", "!")) else f"{part}." for part in parts if part]
     return " ".join([*sentences, *([metadata.url] if metadata.url else [])])
+
+
+def _dated(day: date | None, evidence: DateEvidence) -> str:
+    if day is None:
+        return "Review date unknown"
+    verb = "Collected" if evidence is DateEvidence.COLLECTION else "Reviewed"
+    return f"{verb} {day.isoformat()}"
 
 
 def deep_link(url: str | None, fragment: str) -> str | None:

@@ -1,4 +1,4 @@
-"""The command line: `rag index`, `rag ask`, `rag show`, `rag serve`, `rag evaluate`.
+"""The command line: one module for each group of commands.
 
 Options win over RAG_* variables, which win over rag.yaml. Exit status: 0 done, 1 done in part
 (some files could not be read, a floor was not reached), 2 not done; the reason is on standard error.
@@ -11,7 +11,10 @@ import typer
 from rag.cli.asking import ask, show
 from rag.cli.evaluating import evaluate
 from rag.cli.indexing import index
+from rag.cli.linting import lint
+from rag.cli.replaying import replay
 from rag.cli.serving import serve
+from rag.cli.verifying import verify
 
 app = typer.Typer(
     name="rag",
@@ -23,8 +26,9 @@ app = typer.Typer(
     "Begin with 'rag index' to build an index from the documents in seeds/, then 'rag ask'. What lasts "
     "is also a setting: RAG_INDEX=… in the environment or 'index: …' in rag.yaml.",
 )
-for command in (index, ask, show, serve, evaluate):
+for command in (index, lint, ask, verify, replay, show, serve):
     app.command()(command)
+app.add_typer(evaluate, name="evaluate")
 
 
 def main() -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from rag import errors
-from rag.cli.options import IndexOption, RerankerOption, errors_told
+from rag.cli.options import IndexOption, RerankerOption, errors_told, policy_of
 from rag.config import load_settings
 
 
@@ -28,25 +29,56 @@ def ask(
         list[str] | None,
         typer.Option(help="An earlier question that this one leans on; again for more, oldest first."),
     ] = None,
+    as_of: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="The day for which freshness is told.  [default: today]"),
+    ] = None,
+    strict_license: Annotated[
+        bool | None,
+        typer.Option("--strict-license", help="Leave out pages whose license is missing or not known."),
+    ] = None,
+    include: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PART",
+            help="low_confidence_passages: passages even where nothing answers; receipt: what reproduces "
+            "the answer (with --json). Can be repeated.",
+        ),
+    ] = None,
     reranker: RerankerOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print what POST /ask returns.")] = False,
 ) -> None:
     """Print the passages that answer a question, best first, each with its citation.
 
     Filters: cancer_types, audience, language, source, source_type, license, status, tags, doc_id,
-    last_reviewed_after (a date). Without status=..., only active documents are searched.
+    last_reviewed_after (a date). Without status=..., only active documents are searched, and without
+    audience=professional no pages for professionals.
     """
     with errors_told():
-        settings = load_settings(index=index_folder, top_k=top_k, reranker=reranker)
-        from rag.answer.answer import Answerer
+        settings = load_settings(
+            index=index_folder, top_k=top_k, reranker=reranker, strict_license=strict_license
+        )
+        from rag.answer.answerer import Answerer
         from rag.index.filters import read_assignments
 
         chosen = read_assignments(filters or ())
-        answerer = Answerer.open(settings.index, threads=settings.threads, reranker=settings.reranker)
-        answer = answerer.ask(question, top_k=settings.top_k, filters=chosen, history=history or ())
+        answerer = Answerer.open(
+            settings.index,
+            threads=settings.threads,
+            reranker=settings.reranker,
+            policy=policy_of(settings),
+        )
+        answer = answerer.ask(
+            question,
+            top_k=settings.top_k,
+            filters=chosen,
+            history=history or (),
+            as_of=as_of.date() if as_of else None,
+            include=include or (),
+        )
         if as_json:
             from rag.reporting import tell_json
-            from rag.serve.wire import to_response
+            from rag.serve.wire.answering import to_response
 
             tell_json(to_response(answer).model_dump_json(indent=2))
         else:

@@ -6,11 +6,15 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rag import errors
+from rag.config import Settings
+
+if TYPE_CHECKING:
+    from rag.answer.policy import AnswerPolicy
 
 PARTLY_DONE = 1
 NOT_DONE = 2
@@ -19,6 +23,22 @@ IndexOption = Annotated[Path | None, typer.Option("--index", help="Folder of the
 RerankerOption = Annotated[
     str | None, typer.Option(help="Cross-encoder that orders the best passages anew, by name or path.")
 ]
+
+
+def policy_of(settings: Settings) -> AnswerPolicy:
+    """What the settings decide about answers. Raises `SettingsError`."""
+    from rag.answer.policy import AnswerPolicy
+
+    return AnswerPolicy(
+        answered_from=settings.answered_from,
+        uncertain_from=settings.uncertain_from,
+        strict_license=settings.strict_license,
+        locale=settings.locale,
+        notices=settings.notices,
+        licenses=settings.licenses,
+        calibration=settings.calibration,
+        hash_key=settings.hash_key.get_secret_value() if settings.hash_key else None,
+    )
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from rag.cli.options import IndexOption, errors_told
+from rag.cli.options import IndexOption, errors_told, policy_of
 from rag.config import load_settings
 
 
@@ -35,7 +35,12 @@ def serve(
 
         logging.getLogger("rag").setLevel(logging.INFO)
         with listen(settings.host, settings.port) as listener:
-            live = LiveIndex.open(settings.index, threads=settings.threads, reranker=settings.reranker)
+            live = LiveIndex.open(
+                settings.index,
+                threads=settings.threads,
+                reranker=settings.reranker,
+                policy=policy_of(settings),
+            )
             info = live.status.index
             typer.echo(
                 f"Serving the index {info.index_id} at {address_of(listener)}: {info.chunks:,} chunks of "

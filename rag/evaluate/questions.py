@@ -80,7 +80,7 @@ def read_questions(path: Path | str) -> list[Question]:
     questions: list[Question] = []
     lines: dict[str, int] = {}
     for line, value in read_objects(path):
-        question = _question(value, path, line)
+        question = question_of(value, path, line)
         first = lines.setdefault(question.query_id, line)
         if first != line:
             raise fault(path, line, "query_id", f"'{question.query_id}' stands on line {first} already")
@@ -95,7 +95,8 @@ def write_questions(path: Path | str, questions: Sequence[Question]) -> None:
     write_objects(Path(path), (_as_object(question) for question in questions))
 
 
-def _question(value: Mapping[str, Any], path: Path, line: int) -> Question:
+def question_of(value: Mapping[str, Any], path: Path, line: int) -> Question:
+    """The judged question of one line. Raises `InvalidRequest` naming file, line and field."""
     query_id = text_of(value.get("query_id"), path, line, "query_id")
     question = text_of(value.get("question"), path, line, "question")
     try:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rag.encoders.base import Encoder
 from rag.encoders.loading import load_encoder
-from rag.errors import EncoderMismatch, SentinelMismatch
+from rag.errors import EncoderMismatch, SentinelMismatch, VersionNotFound
 from rag.index.local.layout import Layout
 from rag.index.local.local_index import LocalIndex
 from rag.index.sentinels import differing
@@ -27,20 +27,31 @@ def open_index(
     encoder: Encoder | str | None = None,
     at_hand: Encoder | None = None,
     threads: int | None = None,
+    version: str | None = None,
 ) -> OpenIndex:
-    """Open the current version in `root` with its encoder.
+    """Open the current version in `root`, or the one that is named, with its encoder.
 
     The index knows its encoder and engine; `encoder` may name or be one as well, which must then be
     the same by its fingerprint. `at_hand` is an encoder to take instead of loading one, if it is the one.
-    Raises `EncoderMismatch`, `SentinelMismatch` and whatever opening either of them raises.
+    Raises `VersionNotFound`, `EncoderMismatch`, `SentinelMismatch` and whatever opening either of them
+    raises.
     """
     root = Path(root)
-    backend = LocalIndex.open(root)
+    backend = LocalIndex.open_named(_folder(root, version)) if version else LocalIndex.open(root)
     try:
         return with_encoder(backend, root, encoder=encoder, at_hand=at_hand, threads=threads)
     except BaseException:
         backend.close()
         raise
+
+
+def _folder(root: Path, version: str) -> Path:
+    layout = Layout(root)
+    if version not in {folder.name for folder in layout.versions.glob("[!.]*")}:
+        raise VersionNotFound(
+            f"there is no version {version} in {root}; rag index --list --index {root} prints those there are"
+        )
+    return layout.version(version)
 
 
 def with_encoder(

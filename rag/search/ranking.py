@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from rag.encoders.base import Vectors
 from rag.index.backend import Term, Traits
+from rag.index.filters import NO_FILTERS, Filters
 from rag.search.features import Features
 from rag.search.fusion import Scores
 
@@ -46,9 +47,10 @@ class Ranking:
 
     `names` are the cancers, drugs and topics by name that the question was read to be about, those of
     an earlier turn included; `corrections` maps its misspelled words to the words searched besides, and
-    `unknown` are its words that neither the index nor the language has. `terms` is what was searched by
-    words, `vector` [dim] what was searched by meaning. `foremost` are the first hits whatever number was
-    asked for: what a ranking is judged by must not depend on that number.
+    `unknown` are its words that neither the index nor the language has. `filters` are those that were
+    applied in the end, `terms` is what was searched by words, `vector` [dim] what was searched by meaning.
+    `foremost` are the first hits whatever number was asked for: what a ranking is judged by must not
+    depend on that number.
     """
 
     hits: tuple[RankedHit, ...]
@@ -56,6 +58,7 @@ class Ranking:
     names: tuple[str, ...] = ()
     corrections: Mapping[str, str] = field(default_factory=dict)
     unknown: tuple[str, ...] = ()
+    filters: Filters = NO_FILTERS
     terms: tuple[Term, ...] = ()
     vector: Vectors | None = None
     foremost: tuple[RankedHit, ...] = ()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import islice
@@ -14,6 +13,7 @@ from rag.encoders.base import Encoder, Vectors
 from rag.index.backend import Backend
 from rag.index.filters import NO_FILTERS, Filters
 from rag.search.admission import Admission
+from rag.search.clock import Clock
 from rag.search.demotion import demotions
 from rag.search.features import Features
 from rag.search.fusion import Scores, convex, reciprocal_rank, shares
@@ -62,7 +62,7 @@ class Retriever:
         """
         check_request(question, top_k, history)
         filters = self._admission.admit(filters, strict_license=strict_license)
-        clock = _Clock()
+        clock = Clock()
         asked = self._reader.read(question.strip(), history)
         clock.lap("read")
         vector = self.encoder.encode_queries([asked.text])[0] if self.features.dense else None
@@ -80,6 +80,7 @@ class Retriever:
             names=tuple(name.text for name in asked.names),
             corrections=asked.corrections,
             unknown=asked.unknown,
+            filters=filters,
             terms=asked.terms,
             vector=vector,
             foremost=tuple(hits[:FOREMOST]),
@@ -167,17 +168,3 @@ def _absent(asked: Question, missing: npt.NDArray[np.bool_]) -> tuple[str, ...]:
 
 def _column(scores: dict[str, float], chunk_ids: Sequence[str]) -> Scores:
     return np.array([scores.get(chunk_id, 0.0) for chunk_id in chunk_ids], dtype=np.float32)
-
-
-class _Clock:
-    """Takes the milliseconds of one stage after the other."""
-
-    def __init__(self) -> None:
-        self.laps: dict[str, float] = {}
-        self._last = time.perf_counter()
-
-    def lap(self, stage: str) -> None:
-        """End a stage."""
-        now = time.perf_counter()
-        self.laps[stage] = (now - self._last) * 1e3
-        self._last = now

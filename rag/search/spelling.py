@@ -7,11 +7,14 @@ the index knows is very near.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeVar
 
 from rapidfuzz import process
 from rapidfuzz.distance import OSA
 
 from rag.search.words import FUNCTION_WORDS
+
+_Key = TypeVar("_Key")
 
 # A word in fewer chunks may itself be a slip of the page.
 _FEWEST_CHUNKS = 2
@@ -38,6 +41,7 @@ class Speller:
         }
         self._known_by_length = _by_length(self._known)
         self._ordinary_by_length = _by_length(self._ordinary)
+        self._ordinary_by_start = _grouped(self._ordinary, lambda word: (word[:1], len(word)))
 
     def correct(self, word: str) -> str | None:
         """The word that was meant by a lower-case one, None when that is known or nothing is near.
@@ -69,9 +73,7 @@ class Speller:
             return False
         slips = 2 if len(word) >= _LONG_WORD else 1
         sizes = range(len(word) - slips, len(word) + slips + 1)
-        choices = [
-            one for size in sizes for one in self._ordinary_by_length.get(size, ()) if one[0] == word[0]
-        ]
+        choices = [one for size in sizes for one in self._ordinary_by_start.get((word[0], size), ())]
         return process.extractOne(word, choices, scorer=OSA.distance, score_cutoff=slips) is None
 
     def _word_of(self, stem: str, slip: str) -> str | None:
@@ -85,9 +87,13 @@ class Speller:
 
 
 def _by_length(words: Iterable[str]) -> dict[int, list[str]]:
-    found: dict[int, list[str]] = {}
+    return _grouped(words, len)
+
+
+def _grouped(words: Iterable[str], key: Callable[[str], _Key]) -> dict[_Key, list[str]]:
+    found: dict[_Key, list[str]] = {}
     for word in words:
-        found.setdefault(len(word), []).append(word)
+        found.setdefault(key(word), []).append(word)
     return found
 
 

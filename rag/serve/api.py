@@ -12,17 +12,10 @@ from rag.errors import CitewellError, IndexLocked
 from rag.serve.live import LiveIndex, Status
 from rag.serve.problems import install_problem_handlers
 from rag.serve.telemetry import exposition, metrics_of
-from rag.serve.wire import (
-    PROBLEM_TYPE,
-    AskRequest,
-    AskResponse,
-    Problem,
-    ReadyResponse,
-    ReloadResponse,
-    filters_of,
-    history_of,
-    to_response,
-)
+from rag.serve.wire.answering import AskResponse, to_response
+from rag.serve.wire.asking import AskRequest, filters_of, history_of
+from rag.serve.wire.operating import PROBLEM_TYPE, Problem, ReadyResponse, ReloadResponse
+from rag.serve.wire.verifying import VerifyRequest, VerifyResponse, to_verify_response
 
 _DESCRIPTION = "Answers a patient's question with the passages that answer it, each one cited exactly."
 
@@ -46,8 +39,18 @@ def _install_questions(app: FastAPI, live: LiveIndex) -> None:
                 top_k=request.top_k,
                 filters=filters_of(request),
                 history=history_of(request),
+                as_of=request.as_of,
+                strict_license=request.strict_license,
+                include=request.include,
             )
         return to_response(answer)
+
+    @app.post("/verify", summary="Verify quotes", responses=_problems(400, 422, 500))
+    def verify(request: VerifyRequest) -> VerifyResponse:
+        """Compare a text with what it cites, sentence by sentence, and name what differs."""
+        with live.lease() as answerer:
+            verification = answerer.verifier.verify(request.text, request.cited)
+        return to_verify_response(verification)
 
 
 def _install_operation(app: FastAPI, live: LiveIndex) -> None:

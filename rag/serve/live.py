@@ -16,7 +16,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from rag.answer.answer import Answerer
+from rag.answer.answerer import Answerer
+from rag.answer.policy import DEFAULT_POLICY, AnswerPolicy
 from rag.encoders.base import Encoder
 from rag.errors import CitewellError, IndexFault, IndexLocked
 from rag.index.backend import IndexInfo
@@ -89,12 +90,19 @@ class LiveIndex:
         self._tried: tuple[object, float] = (None, 0.0)
 
     @classmethod
-    def open(cls, root: Path | str, *, threads: int | None = None, reranker: str | None = None) -> LiveIndex:
+    def open(
+        cls,
+        root: Path | str,
+        *,
+        threads: int | None = None,
+        reranker: str | None = None,
+        policy: AnswerPolicy = DEFAULT_POLICY,
+    ) -> LiveIndex:
         """Open the current version of the index folder `root`. Raises as `Answerer.open` does."""
         judge = CrossEncoderReranker(reranker) if reranker else None
 
         def opener(encoder: Encoder | None) -> Answerer:
-            answerer = Answerer.open(root, threads=threads, reranker=judge, at_hand=encoder)
+            answerer = Answerer.open(root, threads=threads, reranker=judge, policy=policy, at_hand=encoder)
             try:
                 _warm(answerer)
             except BaseException:

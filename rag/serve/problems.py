@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rag import errors
-from rag.serve.wire import PROBLEM_TYPE, FieldProblem, Problem
+from rag.serve.wire.operating import PROBLEM_TYPE, FieldProblem, Problem
 
 # One status for each leaf of the error tree; a test keeps the table complete.
 STATUS: dict[type[errors.CitewellError], HTTPStatus] = {

@@ -1,0 +1,1 @@
+"""What is wrong with the documents, told before a patient meets it: `rag lint`."""
