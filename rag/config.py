@@ -50,7 +50,7 @@ class Settings(BaseSettings):
         0.6, ge=0, le=1, description="From this confidence on the status is 'answered'."
     )
     uncertain_from: float = Field(
-        0.2, ge=0, le=1, description="From this confidence on it is 'uncertain', below 'no_answer'."
+        0.15, ge=0, le=1, description="From this confidence on it is 'uncertain', below 'no_answer'."
     )
     strict_license: bool = Field(
         default=False, description="Leave out pages whose license is missing or not known."

@@ -29,7 +29,8 @@ class Evidence:
 
     `nearest`: the greatest inner product among the foremost hits. `matched`: the logarithm of their best
     BM25 score, in words as rare as can be. `unmentioned`: how telling the most telling word of the
-    question is that none of them mentions, 0 to 1. `unknown`: 1 where the question has a word that nobody
+    question is that none of them mentions, 0 to 1. `corpus`: the logarithm of the number of chunks, since
+    among more of them a near one means less. `unknown`: 1 where the question has a word that nobody
     knows, such as a made-up drug. `length`: the logarithm of the number of words that count.
     `own_records`, `instruction`: signs, 0 to 2, that it is after something else. `first_person`: 1 or 0.
     """
@@ -37,6 +38,7 @@ class Evidence:
     nearest: float
     matched: float
     unmentioned: float
+    corpus: float
     unknown: float
     length: float
     own_records: float
@@ -56,8 +58,8 @@ class EvidenceReader:
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        self._counts = backend.vocabulary()
-        self._rarest = self._idf("")
+        # The inverse document frequency of BM25 for a word of no chunk.
+        self._rarest = math.log(1 + (backend.info.chunks + 0.5) / 0.5)
         self._usage = english_words()
 
     def read(self, question: str, ranking: Ranking, foremost: Sequence[StoredChunk]) -> Evidence:
@@ -68,6 +70,7 @@ class EvidenceReader:
             nearest=max((hit.dense or 0.0 for hit in ranking.foremost), default=0.0),
             matched=math.log1p(best / self._rarest),
             unmentioned=self._unmentioned(words, ranking, foremost),
+            corpus=math.log1p(self._backend.info.chunks),
             unknown=float(bool(ranking.unknown)),
             length=math.log1p(len(words)),
             own_records=own_record_signs(question),
@@ -85,10 +88,4 @@ class EvidenceReader:
         meant = self._backend.stems(ranking.corrections.get(word, ""))
         if not stems or any(stem in mentioned for stem in (*stems, *meant)):
             return 0.0
-        share = self._idf(stems[0]) / self._rarest
-        return share / (1 + math.log1p(self._usage.get(word, 0.0) / _EVERYDAY))
-
-    def _idf(self, stem: str) -> float:
-        """The inverse document frequency of BM25, over chunks."""
-        chunks, holding = self._backend.info.chunks, self._counts.get(stem, 0)
-        return math.log(1 + (chunks - holding + 0.5) / (holding + 0.5))
+        return 1 / (1 + math.log1p(self._usage.get(word, 0.0) / _EVERYDAY))

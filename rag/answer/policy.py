@@ -9,7 +9,7 @@ from rag.errors import SettingsError
 
 # Where the status changes, chosen on the development questions (docs/quality.md).
 ANSWERED_FROM = 0.6
-UNCERTAIN_FROM = 0.2
+UNCERTAIN_FROM = 0.15
 DEFAULT_LOCALE = "en-US"
 
 

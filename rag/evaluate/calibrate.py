@@ -52,6 +52,16 @@ class Observations:
         )
 
 
+def joined(parts: Sequence[Observations]) -> Observations:
+    """Observations over several indexes as one; the same question in two of them stays in one fold."""
+    return Observations(
+        questions=[one for part in parts for one in part.questions],
+        evidence=np.concatenate([part.evidence for part in parts]),
+        vectors=np.concatenate([part.vectors for part in parts]),
+        answered=np.concatenate([part.answered for part in parts]),
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
     """Confidences [n] of questions by calibrations that were fitted without them, and how good they are."""
@@ -59,6 +69,14 @@ class Measured:
     questions: list[LabelledQuestion]
     answered: list[bool]
     confidences: list[float]
+
+    def take(self, places: Sequence[int]) -> Measured:
+        """What was measured of the questions at these places."""
+        return Measured(
+            questions=[self.questions[place] for place in places],
+            answered=[self.answered[place] for place in places],
+            confidences=[self.confidences[place] for place in places],
+        )
 
     @property
     def auc_answered(self) -> float:
