@@ -26,9 +26,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 from altering import ALTERATIONS, Alter
 
 from rag.answer.verify import Verification, Verifier
-from rag.answer.verifying.sentences import rendered, sentences_of
 from rag.corpus.document import Chunk
 from rag.corpus.plaintext import plain_text
+from rag.corpus.quotes import rendered, sentence_slices
 from rag.index.backend import Backend
 from rag.index.opening import open_index
 
@@ -74,7 +74,9 @@ def _shuffled(backend: Backend, dim: int, rng: random.Random) -> list[Chunk]:
 
 
 def _sentences(chunk: Chunk) -> list[str]:
-    return [rendered(chunk.markdown[start:end]) for start, end in sentences_of(chunk.markdown)]
+    return [
+        rendered(chunk.markdown[start:end]) for start, end in sentence_slices(chunk.markdown, headings=True)
+    ]
 
 
 def _untouched(

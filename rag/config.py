@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -61,10 +61,11 @@ class Settings(BaseSettings):
     calibration: Path | None = Field(
         None, description="Calibration of the confidence; else the one made for this index, if any."
     )
-    hash_key: SecretStr | None = Field(
+    hash_key: str | None = Field(
         None,
         min_length=16,
-        description="Key of the hash of a question in receipts; else one in the index folder.",
+        repr=False,
+        description="Key of the hash of a question in receipts; else one kept in the index folder.",
     )
     host: str = Field("127.0.0.1", description="Address to serve on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to serve on; 0 takes a free one.")

@@ -15,7 +15,9 @@ import pytest
 from conftest import WriteSeed
 from keyword_encoder import KeywordEncoder
 
-from rag.answer.answer import Answer, Answerer, Passage
+from rag.answer.answer import Answer
+from rag.answer.answerer import Answerer
+from rag.answer.passage import Passage
 from rag.corpus.document import Document, Metadata
 from rag.corpus.plaintext import plain_text
 from rag.corpus.reader import read_documents

@@ -27,7 +27,7 @@ from serving import Server, running, serve_command
 from starlette.testclient import TestClient
 
 from rag import errors
-from rag.answer.answer import Answerer
+from rag.answer.answerer import Answerer
 from rag.encoders.base import Vectors
 from rag.index.builder import build_index
 from rag.index.filters import FILTER_NAMES, MAX_VALUE_LENGTH, MAX_VALUES
@@ -37,7 +37,8 @@ from rag.search.question import MAX_HISTORY, MAX_QUESTION
 from rag.search.retriever import Retriever
 from rag.serve.api import create_app
 from rag.serve.live import LiveIndex
-from rag.serve.wire import MAX_TURN, AskRequest, FiltersModel, Problem, history_of
+from rag.serve.wire.asking import MAX_TURN, AskRequest, FiltersModel, history_of
+from rag.serve.wire.operating import Problem
 
 PROBLEM = "application/problem+json"
 TESTS = Path(__file__).parent
@@ -834,7 +835,7 @@ FAILING_SERVER = """
 import sys
 sys.path.insert(0, {tests!r})
 from pathlib import Path
-from rag.answer.answer import Answerer
+from rag.answer.answerer import Answerer
 from rag.index.local.local_index import LocalIndex
 from rag.search.retriever import Retriever
 from rag.serve.api import create_app

@@ -31,12 +31,14 @@ from rag.reporting import printable, tell_json
 from rag.serve.api import create_app
 from rag.serve.live import LiveIndex
 
-COMMANDS = ("index", "ask", "show", "serve", "evaluate")
+COMMANDS = ("index", "lint", "ask", "verify", "replay", "show", "serve", "evaluate")
 # What is about this one call and never a lasting setting.
 NO_SETTINGS = {
     *("--json", "--rebuild", "--help", "--filter", "--history"),
     *("--measures", "--floor", "--per-question", "--misses", "--ablation", "--compare", "--run-out"),
     *("--split", "--markdown", "--list", "--rollback", "--prune"),
+    *("--as-of", "--include", "--cite", "--question", "--out", "--measure"),
+    *("--format", "--fail-on", "--select", "--ignore", "--max", "--rules"),
 }
 QUESTION = "What helps against nausea?"
 ESCAPES = "\x1b[31mred\x1b[0m \x1b]0;title\x07 \x9b2J \x7f \x08\x08"
@@ -74,7 +76,10 @@ def without_time(answer: dict[str, Any]) -> dict[str, Any]:
 
 def options_of(command: str) -> list[Any]:
     commands: Any = typer.main.get_command(app)
-    return [parameter for parameter in commands.commands[command].params if parameter.opts[0].startswith("-")]
+    found = commands.commands[command]
+    # Of a group, the one that is meant when none is named.
+    found = next(iter(found.commands.values())) if hasattr(found, "commands") else found
+    return [parameter for parameter in found.params if parameter.opts[0].startswith("-")]
 
 
 def steering(text: str) -> list[str]:

@@ -27,7 +27,7 @@ from keyword_encoder import KeywordEncoder
 from pydantic.fields import FieldInfo
 from serving import bare_environment
 
-from rag.answer.answer import Answerer
+from rag.answer.answerer import Answerer
 from rag.cli import app
 from rag.config import Settings
 from rag.corpus.frontmatter import KNOWN_KEYS

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 from typer.testing import CliRunner
 
-from rag.answer.answer import Answerer
+from rag.answer.answerer import Answerer
 from rag.cli import app
 from rag.config import Settings
 from rag.evaluate.ablation import systems

@@ -141,7 +141,7 @@ def test_an_import_to_the_right_is_noticed_in_every_form(module: str, source: st
         ("rag.corpus.reader", "from rag import errors"),
         ("rag.corpus.reader", "from rag.corpus.document import Document"),
         ("rag.corpus.reader", "from .document import Document"),
-        ("rag.serve.wire", "from rag.answer.answer import Answer"),
+        ("rag.serve.wire.answering", "from rag.answer.answer import Answer"),
         ("rag.cli", "from rag.progress import shown_progress"),
         ("rag.config", "from rag.errors import SettingsError"),
         ("rag.corpus.reader", "import ragged.index"),

@@ -22,7 +22,8 @@ from keyword_encoder import WORDS, KeywordEncoder
 from little_index import page
 from sealing import edit_manifest
 
-from rag.answer.answer import Answerer
+from rag.answer.answerer import Answerer
+from rag.corpus.document import Metadata
 from rag.encoders.base import Encoder, Vectors
 from rag.errors import (
     ArtefactCorrupt,
@@ -66,6 +67,12 @@ class Book:
 
     def close(self) -> None:
         self.closed += 1
+
+    def vocabulary(self) -> dict[str, int]:
+        return {}
+
+    def catalog(self) -> list[tuple[str, Metadata]]:
+        return []
 
 
 class Shelf:

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from rag.answer.notices import SEVERITIES, load_notices
-from rag.answer.safety import CODES
+from rag.answer.safety.screen import CODES
 from rag.errors import SettingsError
 
 LOCALES = tuple(yaml.safe_load((files("rag.answer") / "notices.yaml").read_text("utf-8")))

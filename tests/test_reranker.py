@@ -18,7 +18,7 @@ from tiny_model import WORDS, _tokenizer
 from transformers import BertConfig, BertForSequenceClassification, BertModel, PreTrainedTokenizerFast
 from transformers.utils import logging
 
-from rag.answer.answer import Answerer
+from rag.answer.answerer import Answerer
 from rag.errors import EncoderNotFound, EncoderUnusable
 from rag.index.builder import build_index
 from rag.index.filters import Filters
@@ -238,7 +238,7 @@ import sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 from keyword_encoder import KeywordEncoder
-from rag.answer.answer import Answerer
+from rag.answer.answerer import Answerer
 answerer = Answerer.open(Path({index!r}), encoder=KeywordEncoder())
 assert answerer.ask("fever").passages
 print([name for name in ("torch", "sentence_transformers", "transformers") if name in sys.modules])

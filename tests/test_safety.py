@@ -17,12 +17,12 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.answer.safety import CODES, Alarm, load_screen, read_screen
-from rag.answer.safety_phrases import Phrases
-from rag.answer.safety_text import read_message
+from rag.answer.safety.screen import CODES, Alarm, load_screen, read_screen
+from rag.answer.safety.phrases import Phrases
+from rag.answer.safety.message import read_message
 from rag.errors import SettingsError
 
-RULES = (files("rag.answer") / "safety.yaml").read_text("utf-8")
+RULES = (files("rag.answer.safety") / "rules.yaml").read_text("utf-8")
 # The digest of the rules without comments and version. When it changes, raise the version and note both.
 DIGEST_OF = {"2026-11-23.1": "33b29b3b6d678209c92e7752812b082f5e78cd7e9ac9f85247c23f9c4165d14c"}
 

@@ -200,5 +200,5 @@ def test_neither_drugs_nor_slips_are_general_english(word: str) -> None:
         ("zzz", False),  # too short to tell
     ],
 )
-def test_a_word_is_unknown_when_nobody_could_have_meant_another(word: str, unknown: bool) -> None:
+def test_a_word_is_unknown_when_nobody_could_have_meant_another(word: str, *, unknown: bool) -> None:
     assert speller(WORDS, "grandchildren").is_unknown(word) == unknown

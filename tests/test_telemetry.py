@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 from whole_index import write_pages
 
-from rag.answer.answer import Answerer
+from rag.answer.answerer import Answerer
 from rag.encoders.base import Encoder
 from rag.index.builder import build_index
 from rag.index.local.layout import VECTORS, Layout

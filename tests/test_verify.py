@@ -18,11 +18,11 @@ from typer.testing import CliRunner
 from rag.answer.verify import MAX_CITED, MAX_TEXT, VERDICTS, SentenceCheck, Verifier
 from rag.answer.verifying.claims import claims
 from rag.answer.verifying.passages import passage_source
-from rag.answer.verifying.sentences import rendered, sentences_of
 from rag.answer.verifying.tokens import shown, tokens
 from rag.cli.verifying import verify as verify_command
 from rag.corpus.document import Chunk, Document, Metadata
 from rag.corpus.plaintext import plain_text
+from rag.corpus.quotes import rendered, sentence_slices
 from rag.errors import InvalidRequest
 from rag.index.local.local_index import LocalIndex
 
@@ -201,7 +201,7 @@ def test_a_sign_before_a_number_is_no_marker(said: str) -> None:
 
 def test_rows_without_their_header_are_rows() -> None:
     markdown = "| a | 1 mg. |\n| b. | 2 mg. |\nA line below."
-    found = [markdown[start:end] for start, end in sentences_of(markdown)]
+    found = [markdown[start:end] for start, end in sentence_slices(markdown, headings=True)]
     assert found == ["| a | 1 mg. |", "| b. | 2 mg. |", "A line below."]
 
 
@@ -434,7 +434,7 @@ def test_one_word_exchanged_is_never_verbatim(
     verifier: Verifier, index: LocalIndex, data: st.DataObject
 ) -> None:
     document = index.document("drugs/morphine")
-    spans = list(sentences_of(document.text[document.body_start :]))
+    spans = list(sentence_slices(document.text[document.body_start :], headings=True))
     start, end = data.draw(st.sampled_from(spans))
     words = rendered(document.text[document.body_start :][start:end]).split(" ")
     place = data.draw(st.integers(0, len(words) - 1))
@@ -459,7 +459,9 @@ def test_the_short_way_renders_the_same(markdown: str) -> None:
 def test_no_word_of_a_document_is_outside_its_sentences(seeds_folder: Path) -> None:
     for file in sorted(seeds_folder.rglob("*.md")):
         markdown = file.read_text(encoding="utf-8").split("---\n", 2)[2]
-        held = " ".join(rendered(markdown[start:end]) for start, end in sentences_of(markdown))
+        held = " ".join(
+            rendered(markdown[start:end]) for start, end in sentence_slices(markdown, headings=True)
+        )
         whole = re.sub(r"(?m)^ *\d+\. ", "", plain_text(markdown))
         assert re.findall(r"\w+", held) == re.findall(r"\w+", whole), file
 

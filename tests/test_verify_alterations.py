@@ -11,9 +11,9 @@ from altering import ALTERATIONS
 from little_index import all_ids
 
 from rag.answer.verify import Verification, Verifier
-from rag.answer.verifying.sentences import rendered, sentences_of
 from rag.corpus.document import Document
 from rag.corpus.plaintext import plain_text
+from rag.corpus.quotes import rendered, sentence_slices
 from rag.corpus.reader import read_documents
 from rag.index.local.local_index import LocalIndex
 
@@ -41,7 +41,7 @@ def sentences(seeds_folder: Path) -> list[tuple[str, str]]:
         (rendered(body[start:end]), document.doc_id)
         for document in active
         for body in [document.text[document.body_start :]]
-        for start, end in sentences_of(body)
+        for start, end in sentence_slices(body, headings=True)
     ]
 
 

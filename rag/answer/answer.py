@@ -12,7 +12,7 @@ from rag.answer.evidence import Evidence
 from rag.answer.extract import Extract
 from rag.answer.notices import Notice
 from rag.answer.passage import Passage
-from rag.answer.safety import Alarm
+from rag.answer.safety.screen import Alarm
 from rag.index.backend import IndexInfo
 from rag.index.filters import Filters
 

@@ -27,7 +27,7 @@ from rag.answer.passage import Passage, make_passage
 from rag.answer.policy import DEFAULT_POLICY, AnswerPolicy
 from rag.answer.provenance import Provenance
 from rag.answer.receipt import make_receipt
-from rag.answer.safety import Alarm, load_screen
+from rag.answer.safety.screen import Alarm, load_screen
 from rag.answer.verify import Verifier
 from rag.corpus.licensing import load_licenses
 from rag.encoders.base import Encoder

@@ -18,9 +18,9 @@ from rag.answer.verifying.changes import Change, case_changes, find_changes
 from rag.answer.verifying.claims import claims, lines_of
 from rag.answer.verifying.elsewhere import Elsewhere
 from rag.answer.verifying.passages import document_source, passage_source
-from rag.answer.verifying.sentences import Span
 from rag.answer.verifying.sources import Source
 from rag.answer.verifying.tokens import Token, readings
+from rag.corpus.quotes import Span
 from rag.errors import InvalidRequest
 from rag.index.backend import Backend
 
@@ -79,8 +79,9 @@ class Verifier:
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        self._document = lru_cache(maxsize=_KEPT_DOCUMENTS)(self._read_document)
-        self._passage = lru_cache(maxsize=_KEPT_PASSAGES)(self._read_passage)
+        reader = _Reader(backend)
+        self._document = lru_cache(maxsize=_KEPT_DOCUMENTS)(reader.document)
+        self._passage = lru_cache(maxsize=_KEPT_PASSAGES)(reader.passage)
         self._elsewhere = Elsewhere(backend, self._passage)
 
     def verify(self, text: str, cited: Sequence[str]) -> Verification:
@@ -104,10 +105,17 @@ class Verifier:
             "cited", f"there is no '{cited:.200}' in the index {self._backend.info.index_id}"
         )
 
-    def _read_document(self, doc_id: str) -> Source:
+
+class _Reader:
+    """Reads what can be cited. Apart from the verifier: a cache over its own method would keep it alive."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+
+    def document(self, doc_id: str) -> Source:
         return document_source(self._backend.document(doc_id))
 
-    def _read_passage(self, chunk_id: str) -> Source:
+    def passage(self, chunk_id: str) -> Source:
         chunk = self._backend.chunks([chunk_id])[0].chunk
         return passage_source(chunk, self._backend.document(chunk.doc_id))
 

@@ -37,7 +37,7 @@ def policy_of(settings: Settings) -> AnswerPolicy:
         notices=settings.notices,
         licenses=settings.licenses,
         calibration=settings.calibration,
-        hash_key=settings.hash_key.get_secret_value() if settings.hash_key else None,
+        hash_key=settings.hash_key,
     )
 
 

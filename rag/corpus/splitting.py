@@ -71,18 +71,17 @@ def _table_rows(text: str, block: Block) -> Spans:
     """The rows, the first of them with the header and the line below it."""
     if block.kind != "table":
         return []
-    lines = list(lines_in(text, block))
+    lines = list(_lines(text, block))
     head = lines[:_TABLE_HEAD_LINES]
     return [(head[0][0], head[-1][1]), *lines[_TABLE_HEAD_LINES:]]
 
 
 def _code_lines(text: str, block: Block) -> Spans:
     """The lines of a fence, and of a table's first part where that is too long itself."""
-    return lines_in(text, block) if block.kind in ("fence", "row") else []
+    return _lines(text, block) if block.kind in ("fence", "row") else []
 
 
-def lines_in(text: str, block: Block) -> Iterator[tuple[int, int]]:
-    """The lines of a block that have words, without the white space around them."""
+def _lines(text: str, block: Block) -> Iterator[tuple[int, int]]:
     start = block.start
     for line in text[block.start : block.end].split("\n"):
         if line.strip():
@@ -91,8 +90,7 @@ def lines_in(text: str, block: Block) -> Iterator[tuple[int, int]]:
         start += len(line) + 1
 
 
-def sentences_in(text: str, block: Block) -> Spans:
-    """The sentences of a block; none ends inside a link, code or emphasis."""
+def _sentences(text: str, block: Block) -> Spans:
     return _whole(text, block, sentence_spans)
 
 
@@ -145,7 +143,7 @@ def _fractions(text: str, block: Block) -> Spans:
 _WAYS: tuple[tuple[str, Callable[[str, Block], Spans]], ...] = (
     ("row", _table_rows),
     ("line", _code_lines),
-    ("sentence", sentences_in),
+    ("sentence", _sentences),
     ("word", _words),
     ("half", _torn_sentences),
     ("half", _fractions),

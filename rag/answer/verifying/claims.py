@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from rag.answer.verifying.sentences import Span, whole_sentences
 from rag.answer.verifying.tokens import says_something
+from rag.corpus.quotes import Span, whole_sentences
 
 # What stands before the words of a line: bullets, numbers, heading and quote signs, a table's border.
 # A sign that says something of a number behind it is none: > 5 cm.

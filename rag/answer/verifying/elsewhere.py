@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 
-from rag.answer.verifying.sentences import Span
 from rag.answer.verifying.sources import Source
 from rag.answer.verifying.tokens import Token, shown
+from rag.corpus.quotes import Span
 from rag.index.backend import Backend, Term
 from rag.index.filters import NO_FILTERS, Filters
 

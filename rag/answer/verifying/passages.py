@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from rag.answer.verifying.sentences import Span, sentences_of
 from rag.answer.verifying.sources import Source
 from rag.corpus.document import Chunk, Document
 from rag.corpus.inline import line_text
+from rag.corpus.quotes import Span, sentence_slices
 
 _HEADING = re.compile(r"(#{1,6})[ \t]+(.*?)(?:[ \t]+#+)?[ \t]*")
 # A sentence that runs across a border is looked for so far outside.
@@ -37,7 +37,7 @@ def passage_source(chunk: Chunk, document: Document) -> Source:
 
 
 def _sentences(document: Document, start: int, end: int | None) -> Iterator[Span]:
-    for first, last in sentences_of(document.text[start:end]):
+    for first, last in sentence_slices(document.text[start:end], headings=True):
         yield start + first, start + last
 
 

@@ -16,8 +16,8 @@ from typing import NamedTuple
 from rapidfuzz.distance import LCSseq
 
 from rag.answer.verifying.lexicon import weight
-from rag.answer.verifying.sentences import Span, rendered
 from rag.answer.verifying.tokens import POINTS, Token, is_word, tokens
+from rag.corpus.quotes import Span, rendered
 from rag.corpus.sentences import sentence_spans
 
 _JOINING = frozenset({"and", "or"})

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from rag.answer.safety_text import Message
+from rag.answer.safety.message import Message
 
 GAPS = {"~": 3, "~~": 6}
 _SHORTEST_PREFIX = 3

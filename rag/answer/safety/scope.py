@@ -1,22 +1,22 @@
 """How a sign is meant: denied, long past, asked about, or happening to somebody now.
 
 One sign at a time, from the words around it; the rules say which of these readings excuse it.
-The cues stand in safety.yaml under `scope`, their reach stands here.
+The cues stand in rules.yaml under `scope`, their reach stands here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from rag.answer.safety_phrases import Place
-from rag.answer.safety_text import Message
+from rag.answer.safety.phrases import Place
+from rag.answer.safety.message import Message
 
-# Blocks that safety.yaml must hold under `scope`.
+# Blocks that rules.yaml must hold under `scope`.
 CUES = (
     "deny", "deny_list", "no_denial", "past", "past_treatment", "over", "still", "suppose", "no_supposing",
     "teach", "leaflet", "list_of", "now",
 )  # fmt: skip
-# Lists that safety.yaml must hold under `words`.
+# Lists that rules.yaml must hold under `words`.
 LISTS = ("who", "having", "asking", "aside", "was", "nots", "telling")
 
 # How many words a denial may stand before what it denies: "dont have any", "no signs of new".

@@ -1,6 +1,6 @@
 """A screen over one message for what cannot wait: signs of an emergency, danger by oneself or by others.
 
-Deterministic rules, ours, in safety.yaml; the same message rings the same rule always. It is no diagnosis
+Deterministic rules, ours, in rules.yaml; the same message rings the same rule always. It is no diagnosis
 and no triage: silence says nothing about a person's safety, and an alarm only that the words call for
 human help. It reads English only, keeps and logs no text, and an alarm never holds a word of the message.
 """
@@ -15,13 +15,13 @@ from typing import Any
 
 import yaml
 
-from rag.answer.safety_phrases import Phrases, Place
-from rag.answer.safety_scope import CUES, LISTS, Reading
-from rag.answer.safety_spelling import Respeller
-from rag.answer.safety_text import Message, read_message
+from rag.answer.safety.phrases import Phrases, Place
+from rag.answer.safety.scope import CUES, LISTS, Reading
+from rag.answer.safety.spelling import Respeller
+from rag.answer.safety.message import Message, read_message
 from rag.errors import SettingsError
 
-FILE_NAME = "safety.yaml"
+FILE_NAME = "rules.yaml"
 CODES = ("crisis", "urgent_symptoms")
 NEEDS = ("nothing", "a person", "having")
 SCOPES = ("clause", "sentence", "message")

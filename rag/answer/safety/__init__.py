@@ -1,0 +1,1 @@
+"""The screen over a question for what cannot wait."""
