@@ -17,9 +17,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.answer.safety.screen import CODES, Alarm, load_screen, read_screen
-from rag.answer.safety.phrases import Phrases
 from rag.answer.safety.message import read_message
+from rag.answer.safety.phrases import Phrases
+from rag.answer.safety.screen import CODES, Alarm, load_screen, read_screen
 from rag.errors import SettingsError
 
 RULES = (files("rag.answer.safety") / "rules.yaml").read_text("utf-8")

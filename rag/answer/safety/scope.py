@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from rag.answer.safety.phrases import Place
 from rag.answer.safety.message import Message
+from rag.answer.safety.phrases import Place
 
 # Blocks that rules.yaml must hold under `scope`.
 CUES = (

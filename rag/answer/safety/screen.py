@@ -15,10 +15,10 @@ from typing import Any
 
 import yaml
 
+from rag.answer.safety.message import Message, read_message
 from rag.answer.safety.phrases import Phrases, Place
 from rag.answer.safety.scope import CUES, LISTS, Reading
 from rag.answer.safety.spelling import Respeller
-from rag.answer.safety.message import Message, read_message
 from rag.errors import SettingsError
 
 FILE_NAME = "rules.yaml"
