@@ -402,6 +402,25 @@ class BackendContract:
         for one, back in zip(given, stored, strict=True):
             assert back.metadata == backend.document(back.chunk.doc_id).metadata == one.document.metadata
 
+    def test_the_catalog_names_every_document_once_with_its_metadata(self, make: MakeBackend) -> None:
+        """Those without a word or withdrawn too, for it is not what a search lets through."""
+        given = [
+            a_document("z/ü b", ["One.", "Two."], FULL),
+            a_document("empty", []),
+            a_document("gone", metadata=Metadata(title="Gone", status="withdrawn")),
+            *singles("da", status="draft"),
+        ]
+        backend = make(given, exact_rows(5, seed=1))
+        catalog = backend.catalog()
+        assert len(catalog) == backend.info.documents == len(given)
+        assert dict(catalog) == {one.document.doc_id: one.document.metadata for one in given}
+        for doc_id, metadata in catalog:
+            assert metadata == backend.document(doc_id).metadata
+        assert list(backend.catalog()) == list(catalog)
+
+    def test_an_index_without_documents_has_an_empty_catalog(self, make: MakeBackend) -> None:
+        assert list(make([], exact_rows(0, seed=1)).catalog()) == []
+
     def test_metadata_is_never_shared(self, make: MakeBackend) -> None:
         given = a_document("a", ["One.", "Two."], FULL)
         backend = make([given], exact_rows(2, seed=1))
@@ -710,7 +729,7 @@ class BackendContract:
         vectors = exact_rows(1, seed=1)
         backend = make(singles("a"), vectors)
         traits = backend.traits([])
-        assert [len(getattr(traits, field.name)) for field in fields(traits)] == [0] * 6
+        assert [len(getattr(traits, field.name)) for field in fields(traits)] == [0] * 7
         assert backend.similarities(vectors[0], []).shape == (0,)
         assert backend.mentions(["a"], []).shape == (0,)
 
@@ -723,8 +742,10 @@ class BackendContract:
         traits = backend.traits([ids[2], ids[0], ids[1], ids[0]])
         assert traits.doc_ids == ["b", "a/ü", "a/ü", "a/ü"]
         assert traits.titles == ["Tarlatamab-dlle - NCI", *["Tarlatamab-dlle"] * 3]
+        assert traits.professional.tolist() == [False, True, True, True]
         kinds = {field.name: getattr(traits, field.name).dtype for field in fields(traits)[2:]}
         assert kinds == {
+            "professional": np.bool_,
             "sections": np.int64,
             "repeated": np.float32,
             "bibliography": np.bool_,

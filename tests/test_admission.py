@@ -9,8 +9,8 @@ import pytest
 from keyword_encoder import KeywordEncoder
 from little_index import little_index, page
 
+from rag.answer.admission import Admission
 from rag.index.filters import NO_FILTERS, Filters
-from rag.search.admission import Admission
 from rag.search.retriever import Retriever
 
 PAGES = {
@@ -31,7 +31,8 @@ def retriever(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Retriever]:
 
 
 def found(retriever: Retriever, filters: Filters = NO_FILTERS, *, strict: bool = False) -> set[str]:
-    ranking = retriever.search("fever", top_k=50, filters=filters, strict_license=strict)
+    admitted = Admission(retriever.backend).admit(filters, strict_license=strict)
+    ranking = retriever.search("fever", top_k=50, filters=admitted)
     return {hit.chunk_id.partition("#")[0] for hit in ranking.hits}
 
 

@@ -83,12 +83,13 @@ CASES = {
     ),
     "audience": Case(
         {
-            "a": page("Fever.", title="Childhood Page"),
-            "b": page("Fever now.", title="Page"),
+            "a": page("Fever.", audienceLevel="professional"),
+            "b": page("Fever again.", title="Childhood Page"),
+            "c": page("Fever now.", title="Page"),
         },
         "fever",
-        ("b", "a"),
-        ("a", "b"),
+        ("c", "a", "b"),
+        ("a", "c", "b"),
     ),
     "boilerplate": Case(
         {"a": page(" ".join([LIKE_A_REFERENCE] * 4)), "b": page("Fever fever fever, hair.")},

@@ -37,6 +37,7 @@ def candidates(chunks: Chunks, missing: Missing = None) -> Candidates:
         traits=Traits(
             doc_ids=["d"] * count,
             titles=["Page"] * count,
+            professional=np.zeros(count, dtype=np.bool_),
             sections=np.array([section for _, section, _ in chunks], dtype=np.int64),
             repeated=np.zeros(count, dtype=np.float32),
             bibliography=np.zeros(count, dtype=np.bool_),

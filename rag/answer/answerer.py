@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from rag.answer.admission import Admission
 from rag.answer.answer import (
     LOW_CONFIDENCE_PASSAGES,
     PARTS,
@@ -35,7 +36,6 @@ from rag.errors import InvalidRequest
 from rag.index.backend import Backend, StoredChunk
 from rag.index.filters import NO_FILTERS, Filters
 from rag.index.opening import open_index
-from rag.search.admission import Admission
 from rag.search.clock import Clock
 from rag.search.question import DEFAULT_TOP_K
 from rag.search.ranking import Ranking
@@ -56,16 +56,19 @@ class Answerer:
     ) -> None:
         """Without a `calibration` no answer has a confidence; `root` is the index folder, if there is one.
 
-        Raises `SettingsError` for a policy whose files cannot be used.
+        Raises `SettingsError` for a policy or a calibration that cannot be used.
         """
         backend, licenses = retriever.backend, load_licenses(policy.licenses)
         self._retriever, self._policy, self._calibration = retriever, policy, calibration
         self._evidence = EvidenceReader(backend)
         self._extractor = Extractor(backend)
+        self._admission = Admission(backend, licenses)
         self._provenance = Provenance(backend, licenses)
         self._screen = load_screen()
         self._notices = load_notices(policy.locale, policy.notices)
         self._root = root
+        if calibration is not None:
+            calibration.check_fits(retriever.encoder)
         self.verifier = Verifier(backend)
 
     @classmethod
@@ -88,8 +91,7 @@ class Answerer:
         try:
             fingerprint = opened.encoder.fingerprint
             calibration = find_calibration(fingerprint, Path(root), path=policy.calibration)
-            admission = Admission(opened.backend, load_licenses(policy.licenses))
-            retriever = Retriever(opened.backend, opened.encoder, reranker=judge, admission=admission)
+            retriever = Retriever(opened.backend, opened.encoder, reranker=judge)
             return cls(retriever, policy=policy, calibration=calibration, root=Path(root))
         except BaseException:
             opened.backend.close()
@@ -136,14 +138,14 @@ class Answerer:
             history=tuple(history),
             top_k=top_k,
             filters=filters,
-            as_of=as_of or today(),
+            as_of=_day(as_of),
             strict_license=strict_license or self._policy.strict_license,
             low_confidence_passages=LOW_CONFIDENCE_PASSAGES in include,
         )
         clock = Clock()
         ranking = self._ranking(request)
         clock.took(ranking.timings_ms)
-        alarms = self._screen.alarms(question)
+        alarms = self._screen.alarms(question, ranking.vector, self.encoder.fingerprint)
         clock.lap("screen")
         stored = self._stored(ranking)
         judgement = self._judged(question, ranking, stored, alarms)
@@ -171,9 +173,8 @@ class Answerer:
         return self._retriever.search(
             request.question,
             top_k=request.top_k,
-            filters=request.filters,
+            filters=self._admission.admit(request.filters, strict_license=request.strict_license),
             history=request.history,
-            strict_license=request.strict_license,
         )
 
     def _stored(self, ranking: Ranking) -> list[StoredChunk]:
@@ -237,6 +238,13 @@ class Answerer:
 def today() -> date:
     """The day it is in UTC, as dates in documents are."""
     return datetime.now(UTC).date()
+
+
+def _day(given: date | None) -> date:
+    # A datetime is a date with a time of day, which means nothing here.
+    if given is not None and not isinstance(given, date):
+        raise InvalidRequest("as_of", "must be a date")
+    return date(given.year, given.month, given.day) if given else today()
 
 
 def _check_parts(include: Collection[str]) -> None:

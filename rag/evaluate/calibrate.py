@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 
+from rag.answer.admission import Admission
 from rag.answer.confidence import Calibration, Meaning, Weight
 from rag.answer.evidence import EVIDENCE_NAMES, EvidenceReader
 from rag.encoders.base import Encoder
@@ -21,6 +22,7 @@ from rag.errors import InvalidRequest
 from rag.evaluate.labelled import LabelledQuestion
 from rag.evaluate.regression import Fitted, Matrix, fit_logistic, logistic, standardised
 from rag.evaluate.reliability import auc, calibration_error
+from rag.index.filters import NO_FILTERS
 from rag.search.ranking import FOREMOST
 from rag.search.retriever import Retriever
 
@@ -99,9 +101,11 @@ def observe(
 ) -> Observations:
     """Ask every question and note the evidence. Raises `InvalidRequest` when there are too few of a kind."""
     reader = EvidenceReader(retriever.backend)
+    # As a patient would be answered.
+    admitted = Admission(retriever.backend).admit(NO_FILTERS)
     evidence, vectors, answered = [], [], []
     for done, one in enumerate(questions, start=1):
-        ranking = retriever.search(one.question, top_k=FOREMOST)
+        ranking = retriever.search(one.question, top_k=FOREMOST, filters=admitted)
         stored = retriever.backend.chunks([hit.chunk_id for hit in ranking.foremost])
         evidence.append(reader.read(one.question, ranking, stored).vector())
         vectors.append(np.asarray(ranking.vector, dtype=np.float64))
@@ -117,9 +121,8 @@ def observe(
     )
 
 
-def calibrate(observations: Observations, encoder: Encoder) -> Calibration:
-    """Fit on all observations; what is measured is by cross-validation."""
-    measured = cross_validate(observations, encoder)
+def calibrate(observations: Observations, encoder: Encoder, measured: Measured) -> Calibration:
+    """Fit on all observations; `measured` is what `cross_validate` says of them, to be kept with it."""
     return _fitted(observations, encoder).model_copy(
         update={
             "measured": {

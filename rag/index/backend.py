@@ -45,6 +45,7 @@ class Traits:
 
     doc_ids: list[str]
     titles: list[str]
+    professional: npt.NDArray[np.bool_]
     sections: npt.NDArray[np.int64]
     repeated: npt.NDArray[np.float32]
     bibliography: npt.NDArray[np.bool_]

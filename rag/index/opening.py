@@ -37,7 +37,7 @@ def open_index(
     raises.
     """
     root = Path(root)
-    backend = LocalIndex.open_named(_folder(root, version)) if version else LocalIndex.open(root)
+    backend = LocalIndex.open(root) if version is None else LocalIndex.open_named(_folder(root, version))
     try:
         return with_encoder(backend, root, encoder=encoder, at_hand=at_hand, threads=threads)
     except BaseException:

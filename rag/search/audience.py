@@ -1,6 +1,6 @@
-"""Pages about children: a person who asks is taken for a grown-up patient unless the question says otherwise.
+"""Pages about children: a person who asks is taken for a grown-up unless the question says otherwise.
 
-Such pages are lowered, never left out; which pages are for professionals is the admission's affair.
+Such pages are lowered, never left out.
 """
 
 from __future__ import annotations

@@ -11,7 +11,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from rag.corpus.policy import is_professional
 from rag.index.backend import Traits
+from rag.index.filters import Filters
 from rag.search.audience import asks_about_a_child, is_about_children
 from rag.search.features import Features
 
@@ -27,6 +29,7 @@ def demotions(
     question: str,
     traits: Traits,
     missing: npt.NDArray[np.bool_],
+    filters: Filters,
     features: Features,
 ) -> Amounts:
     """What to take off the scores of `traits`' chunks [n].
@@ -37,14 +40,22 @@ def demotions(
     if features.boilerplate:
         amounts += _BIBLIOGRAPHY * traits.bibliography + _BOILERPLATE * traits.repeated
     if features.audience:
-        amounts += _OTHER_AUDIENCE * _about_others(question, traits.titles)
+        amounts += _OTHER_AUDIENCE * _for_others(question, traits, filters)
     if features.entities and len(missing):
         amounts += _MISSING_NAMES * missing.mean(axis=0)
     return amounts
 
 
-def _about_others(question: str, titles: Sequence[str]) -> npt.NDArray[np.bool_]:
-    """Which pages [n] are about children though the question is not."""
-    if asks_about_a_child(question):
-        return np.zeros(len(titles), dtype=np.bool_)
+def _for_others(question: str, traits: Traits, filters: Filters) -> Amounts:
+    """How many of the two reasons there are [n] that a page is not written for the person who asks."""
+    reasons = np.zeros(len(traits.doc_ids), dtype=np.float32)
+    # Who wants pages for professionals alone gets them as they are.
+    if not filters.audience or not all(map(is_professional, filters.audience)):
+        reasons += traits.professional
+    if not asks_about_a_child(question):
+        reasons += _about_children(traits.titles)
+    return reasons
+
+
+def _about_children(titles: Sequence[str]) -> npt.NDArray[np.bool_]:
     return np.array([is_about_children(title) for title in titles], dtype=np.bool_)

@@ -11,8 +11,8 @@ class Features:
 
     `convex` fuses the two by a convex combination of scores; without it, by reciprocal ranks.
     `synonyms` and `spelling` widen the lexical query. `entities` lowers passages that do not mention
-    the cancer, drug or topic named in the question, `audience` pages about children where the question
-    is not, `boilerplate` lists of references and what many
+    the cancer, drug or topic named in the question, `audience` pages written for professionals or about
+    children where the question does not ask for them, `boilerplate` lists of references and what many
     documents repeat. `copies` folds chunks of the same content into one, `diversity` limits how many
     passages of one section come before those of others.
     """

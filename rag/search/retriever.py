@@ -12,7 +12,6 @@ import numpy.typing as npt
 from rag.encoders.base import Encoder, Vectors
 from rag.index.backend import Backend
 from rag.index.filters import NO_FILTERS, Filters
-from rag.search.admission import Admission
 from rag.search.clock import Clock
 from rag.search.demotion import demotions
 from rag.search.features import Features
@@ -35,14 +34,12 @@ class Retriever:
         *,
         features: Features | None = None,
         reranker: Reranker | None = None,
-        admission: Admission | None = None,
     ) -> None:
         self.backend, self.encoder = backend, encoder
         self.features = features or Features()
         self._fuse = convex if self.features.convex else reciprocal_rank
         self._reranker = reranker
         self._reader = QuestionReader(backend, self.features)
-        self._admission = admission or Admission(backend)
 
     def search(
         self,
@@ -51,17 +48,13 @@ class Retriever:
         top_k: int = DEFAULT_TOP_K,
         filters: Filters = NO_FILTERS,
         history: Sequence[str] = (),
-        strict_license: bool = False,
     ) -> Ranking:
         """Return the `top_k` best chunks for `question` among those that the filters let through.
 
-        Pages for professionals are left out unless `filters.audience` asks for them, and with
-        `strict_license` every page whose licence is missing or not known.
         `history` are the person's earlier questions, oldest first; they matter only to a question that
         leans on them. Raises `InvalidRequest`.
         """
         check_request(question, top_k, history)
-        filters = self._admission.admit(filters, strict_license=strict_license)
         clock = Clock()
         asked = self._reader.read(question.strip(), history)
         clock.lap("read")
@@ -121,7 +114,7 @@ class Retriever:
     def _ranked(
         self, asked: Question, candidates: Candidates, filters: Filters, count: int
     ) -> list[RankedHit]:
-        amounts = demotions(asked.text, candidates.traits, candidates.missing, self.features)
+        amounts = demotions(asked.text, candidates.traits, candidates.missing, filters, self.features)
         scores = self._fused(candidates) - amounts
         picked = islice(pick(candidates, scores, self.features), count)
         return [self._hit(asked, candidates, score, at, filters) for at, score in picked]

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from tantivy import Query
 
 from rag.corpus.document import Metadata
+from rag.corpus.policy import is_professional
 from rag.index.backend import Traits
 from rag.index.filters import LIST_FILTERS, Filters
 from rag.index.local.faiss_vectors import Mask, Rows
@@ -52,6 +53,9 @@ class RowTable:
         self._keys = keys[self._by_key]
         self._doc_ids = [doc_id for doc_id, _ in documents]
         self._titles = [metadata.short_title for _, metadata in documents]
+        self._professional = np.array(
+            [is_professional(metadata.audience) for _, metadata in documents], dtype=np.bool_
+        )
         self._copies = _groups(self._contents)
         # Over an object of its own: a cache over a method of this one would keep it alive for ever.
         self.allowed = lru_cache(_REMEMBERED_FILTERS)(_Conditions(self._doc, documents).allowed)
@@ -74,6 +78,7 @@ class RowTable:
         return Traits(
             doc_ids=[self._doc_ids[doc] for doc in docs],
             titles=[self._titles[doc] for doc in docs],
+            professional=self._professional[docs],
             sections=self._sections[rows],
             repeated=self._repeated[rows],
             bibliography=self._bibliography[rows],

@@ -19,7 +19,10 @@ _NOTHING = ("\0",)
 
 
 class Admission:
-    """Knows the audiences and licences of one index. Immutable, so one serves all threads."""
+    """What is admitted to an answer; a retriever by itself ranks whatever the filters let through.
+
+    Knows the audiences and licences of one index. Immutable, so one serves all threads.
+    """
 
     def __init__(self, backend: Backend, licenses: Licenses | None = None) -> None:
         licenses = licenses or load_licenses()
