@@ -50,10 +50,10 @@ def main() -> None:
     large = _observed(nci, development)
     small = _observed(samples, [*read_labelled([GOLD / "seeds.jsonl"]), *unanswerable])
     both = joined([large, small])
-    calibration = calibrate(both, nci.encoder)
+    validated = cross_validate(both, nci.encoder)
+    calibration = calibrate(both, nci.encoder, validated)
     if options.out:
         options.out.write_text(calibration.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    validated = cross_validate(both, nci.encoder)
     size = len(large.questions)
     how = "by cross-validation"
     _tell("NCI, development", validated.take(range(size)), how)

@@ -120,10 +120,11 @@ def _fitted(rows: np.ndarray, labels: np.ndarray, words: int) -> Network:
     )
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.003, weight_decay=0.02)
     for _ in range(_EPOCHS):
-        for batch in torch.randperm(len(given)).split(_BATCH):
+        order = torch.randperm(len(given))
+        for batch in (order[at : at + _BATCH] for at in range(0, len(order), _BATCH)):
             optimizer.zero_grad()
             loss = torch.nn.functional.binary_cross_entropy_with_logits(model(given[batch]), wanted[batch])
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
     into = hidden.weight.detach().numpy().T
     return Network(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import sys
 import textwrap
@@ -13,7 +14,11 @@ from rich.console import Console
 from rich.text import Text
 
 from rag.answer.answer import Answer
+from rag.answer.citation import Citation
+from rag.answer.confidence import Status
 from rag.answer.passage import Passage
+from rag.corpus.freshness import DateEvidence, Freshness
+from rag.corpus.licensing import LicenseStatus
 from rag.index.plan import BuildReport, Changes
 from rag.index.versions import Version
 
@@ -25,6 +30,7 @@ if TYPE_CHECKING:
 _SHOWN_PROBLEMS = 50
 _SHOWN_COPIES = 3
 _WIDTH = 100
+_LOW_CONFIDENCE = "--include low_confidence_passages"
 # Escape sequences in a document must not reach the terminal: they can move, hide or forge text.
 _VISIBLE = {code: 0x2400 + code for code in range(32) if chr(code) not in "\n\t"}
 _VISIBLE |= {0x7F: 0x2421} | dict.fromkeys(range(0x80, 0xA0), 0xFFFD)
@@ -94,29 +100,65 @@ def tell_versions(versions: Sequence[Version]) -> None:
 
 
 def tell_answer(answer: Answer, console: Console) -> None:
-    """Print the passages for a person to read."""
+    """Print an answer for a person to read: what must be said first, how sure it is, and the passages."""
+    for notice in answer.notices:
+        wording = textwrap.fill(f"{notice.severity.upper()}: {notice.message}", _WIDTH)
+        _line(console, f"{wording}\n", style="bold")
     for word, meant in answer.corrections.items():
         _line(console, f"searched also for: {meant} ({word})")
-    if not answer.passages:
-        _line(console, "No document passes the filters (without status=..., only active ones are searched).")
+    if answer.unknown:
+        _line(console, f"in no document and no dictionary: {', '.join(answer.unknown)}")
+    _line(console, f"{_standing(answer)}\n")
+    if answer.answer:
+        for number, sentence in enumerate(answer.answer.sentences, start=1):
+            shown = f"{number}. {printable(sentence.text)} [{sentence.passage}]"
+            _line(console, textwrap.fill(shown, _WIDTH, initial_indent="  ", subsequent_indent="     "))
+        _line(console, "")
     for passage in answer.passages:
         _tell_passage(passage, console)
 
 
+def _standing(answer: Answer) -> str:
+    """Status and confidence in words."""
+    if answer.status is Status.NO_ANSWER:
+        if answer.confidence is None:
+            return (
+                "No answer: no document passes the filters (without status=... only active ones are "
+                "searched, without audience=professional none for professionals)."
+            )
+        nearest = "the nearest passages follow." if answer.passages else f"see them with {_LOW_CONFIDENCE}."
+        return f"No answer: the passages found probably do not answer this ({_sure(answer)}); {nearest}"
+    if answer.status is Status.ANSWERED:
+        return f"Answered: the passages probably answer this ({_sure(answer)})."
+    return f"Uncertain: the passages may not answer this ({_sure(answer)})."
+
+
+def _sure(answer: Answer) -> str:
+    if answer.confidence is None:
+        return "confidence unknown: there is no calibration for this encoder"
+    # Rounding must not make it certain, nor lift it over a threshold.
+    percent = math.floor(answer.confidence * 100)
+    return f"confidence {percent} %" if percent else "confidence below 1 %"
+
+
 def _tell_passage(passage: Passage, console: Console) -> None:
     citation = passage.citation
-    reviewed = citation.last_reviewed.isoformat() if citation.last_reviewed else "unknown"
-    console.print(Text(printable(f"{citation.label} {_heading(passage)}"), style="bold"), soft_wrap=True)
+    _line(console, f"{citation.label} {_heading(passage)}", style="bold")
     for line in printable(passage.text).splitlines():
         indent = "    " + " " * (len(line) - len(line.lstrip()))
         _line(console, textwrap.fill(line, _WIDTH, initial_indent="    ", subsequent_indent=indent))
     facts = [
         f"source: {citation.source or 'unknown'}",
-        f"reviewed: {reviewed}",
-        f"license: {citation.license or 'unknown'}",
+        _dated(citation),
+        f"license: {_licensed(citation)}",
         f"audience: {citation.audience}",
     ]
     _line(console, "    " + " | ".join(facts))
+    if citation.attribution:
+        _line(console, f"    attribution: {citation.attribution}")
+    if citation.patient_version:
+        twin = citation.patient_version
+        _line(console, f"    for patients: {twin.title} ({twin.doc_id}) {twin.url}")
     if passage.missing:
         _line(console, f"    does not mention: {', '.join(passage.missing)}")
     if passage.also_in:
@@ -177,5 +219,28 @@ def _heading(passage: Passage) -> str:
     return " > ".join((title, *(path[1:] if path[:1] == (title,) else path)))
 
 
-def _line(console: Console, text: str) -> None:
-    console.print(Text(printable(text)), soft_wrap=True)
+def _dated(citation: Citation) -> str:
+    """When it was reviewed or only collected, and how current that is."""
+    if citation.last_reviewed is None:
+        return "reviewed: unknown"
+    collected = citation.review_evidence is DateEvidence.COLLECTION
+    day = f"{'collected' if collected else 'reviewed'}: {citation.last_reviewed.isoformat()}"
+    if citation.freshness is Freshness.UNKNOWN or citation.review_due is None:
+        return f"{day}, next review unknown"
+    told = {
+        Freshness.CURRENT: "current until",
+        Freshness.DUE: "review due on",
+        Freshness.OVERDUE: "review overdue since",
+    }
+    return f"{day}, {told[citation.freshness]} {citation.review_due.isoformat()}"
+
+
+def _licensed(citation: Citation) -> str:
+    if citation.license_status is LicenseStatus.MISSING:
+        return "MISSING"
+    unknown = citation.license_status is LicenseStatus.UNKNOWN
+    return f"{citation.license}{' (terms not known)' if unknown else ''}"
+
+
+def _line(console: Console, text: str, *, style: str = "") -> None:
+    console.print(Text(printable(text), style=style), soft_wrap=True)

@@ -7,17 +7,19 @@ import re
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
 from conftest import WriteSeed
 from keyword_encoder import KeywordEncoder
 
-from rag.answer.answer import Answer
+from rag.answer.answer import LOW_CONFIDENCE_PASSAGES, Answer
 from rag.answer.answerer import Answerer
 from rag.answer.passage import Passage
+from rag.answer.policy import AnswerPolicy
 from rag.corpus.document import Document, Metadata
 from rag.corpus.plaintext import plain_text
 from rag.corpus.reader import read_documents
@@ -25,6 +27,7 @@ from rag.encoders.base import Vectors
 from rag.errors import EncoderMismatch, IndexNotFound, InvalidRequest
 from rag.index.builder import build_index
 from rag.index.filters import Filters
+from rag.search.retriever import Retriever
 
 WITHDRAWN = "living/herbal-supplements-withdrawn"
 # What people ask in their own words, and the sample that must stand first.
@@ -251,14 +254,18 @@ def test_a_brand_in_the_question_is_mentioned_by_its_generic_name(answerer: Answ
 def test_filters_let_exactly_their_documents_answer(
     filters: Filters, kept: Callable[[Metadata], bool], answerer: Answerer, documents: dict[str, Document]
 ) -> None:
+    audience = filters.audience or ("patient",)
     wanted = {
         doc_id
         for doc_id, one in documents.items()
-        if kept(one.metadata) and one.metadata.status in filters.status
+        if kept(one.metadata)
+        and one.metadata.status in filters.status
+        and one.metadata.audience in {name.lower() for name in audience}
     }
     assert 0 < len(wanted) < len(documents)
     for question in QUESTIONS:
-        passages = answerer.ask(question, top_k=50, filters=filters).passages
+        answer = answerer.ask(question, top_k=50, filters=filters, include=[LOW_CONFIDENCE_PASSAGES])
+        passages = answer.passages
         found = {passage.location.doc_id for passage in passages}
         # Where fewer than fifty passages are let through, they all come.
         assert found <= wanted if len(passages) == 50 else found == wanted
@@ -286,7 +293,7 @@ def test_the_answer_names_the_index_it_came_from(answerer: Answerer, samples_ind
 def test_the_stages_take_no_longer_than_the_whole(answerer: Answerer) -> None:
     timings = answerer.ask("pain").timings_ms
     total = timings.pop("total")
-    assert set(timings) == {"read", "encode", "search", "rank", "cite"}
+    assert set(timings) == {"screen", "read", "encode", "search", "rank", "judge", "cite"}
     assert min(timings.values()) >= 0
     assert sum(timings.values()) <= total
 
@@ -344,3 +351,103 @@ def test_any_object_that_encodes_will_do(write_seed: WriteSeed, tmp_path: Path) 
     assert [passage.text for passage in answer.passages] == ["You have a fever.", "You shiver."]
     assert [passage.score for passage in answer.passages] == [1.0, 0.0]
     assert answer.index.encoder == "third-party"
+
+
+def test_pages_for_professionals_answer_only_those_who_ask_for_them(answerer: Answerer) -> None:
+    question = "How is small cell lung cancer treated?"
+    page = "professionals/small-cell-lung-cancer-treatment"
+
+    def found(**options: Any) -> set[str]:
+        return {passage.location.doc_id for passage in answerer.ask(question, top_k=50, **options).passages}
+
+    assert page not in found()
+    assert page not in found(filters=Filters(audience=("patient",)))
+    assert found(filters=Filters(audience=("professional",))) == {page}
+    assert page in found(filters=Filters(audience=("patient", "professional")))
+
+
+def test_a_professional_passage_names_the_version_for_patients(answerer: Answerer) -> None:
+    filters = Filters(audience=("professional",))
+    for passage in answerer.ask("small cell lung cancer", filters=filters).passages:
+        version = passage.citation.patient_version
+        assert version is not None
+        assert version.doc_id == "cancers/small-cell-lung-cancer"
+        assert answerer.backend.document(version.doc_id).metadata.url == version.url
+    for passage in answerer.ask("small cell lung cancer").passages:
+        assert passage.citation.patient_version is None
+
+
+@pytest.fixture
+def licensed(write_seed: WriteSeed, tmp_path: Path, keywords: KeywordEncoder) -> Answerer:
+    """Pages with a known licence, an unknown one and none."""
+    write_seed(
+        "known", "A fever is high.", license="CC-BY-4.0", lastReviewed="2026-01-31", reviewFrequency="annual"
+    )
+    write_seed("unknown", "The fever is high.", license="house rules")
+    write_seed("missing", "Any fever is high.")
+    build_index(tmp_path / "seeds", tmp_path / "index", keywords)
+    return Answerer.open(tmp_path / "index", encoder=keywords)
+
+
+def test_a_missing_licence_is_marked_and_strict_license_leaves_it_out(licensed: Answerer) -> None:
+    passages = licensed.ask("fever").passages
+    told = {passage.location.doc_id: passage.citation.license_status for passage in passages}
+    assert told == {"known": "known", "unknown": "unknown", "missing": "missing"}
+    strict = licensed.ask("fever", strict_license=True).passages
+    assert [passage.location.doc_id for passage in strict] == ["known"]
+    narrow = Filters(license=("house rules",))
+    assert licensed.ask("fever", filters=narrow).passages
+    assert licensed.ask("fever", filters=narrow, strict_license=True).status == "no_answer"
+
+
+def test_a_strict_operator_cannot_be_overruled_by_a_request(licensed: Answerer) -> None:
+    policy = AnswerPolicy(strict_license=True)
+    strict = Answerer(Retriever(licensed.backend, KeywordEncoder()), policy=policy)
+    for asked in (True, False):
+        passages = strict.ask("fever", strict_license=asked).passages
+        assert [passage.location.doc_id for passage in passages] == ["known"]
+
+
+@pytest.mark.parametrize(
+    ("as_of", "told"),
+    [
+        (date.min, "current"),
+        (date(2027, 1, 1), "due"),
+        (date(2027, 1, 31), "due"),
+        (date(2027, 2, 1), "overdue"),
+        (date.max, "overdue"),
+        (datetime(2027, 1, 31, 23, 59, tzinfo=UTC), "due"),
+    ],
+)
+def test_freshness_is_that_of_the_day_asked_for_and_hides_nothing(
+    as_of: date, told: str, licensed: Answerer
+) -> None:
+    answer = licensed.ask("fever", as_of=as_of, include=["receipt"])
+    found = {passage.location.doc_id: passage.citation.freshness for passage in answer.passages}
+    assert found == {"known": told, "unknown": "unknown", "missing": "unknown"}
+    assert answer.receipt
+    assert answer.receipt["request"]["as_of"] == as_of.isoformat()[:10]
+    assert [one.chunk_id for one in answer.passages] == [
+        one.chunk_id for one in licensed.ask("fever").passages
+    ]
+
+
+def test_freshness_is_told_for_today_unless_a_day_is_named(licensed: Answerer) -> None:
+    before = datetime.now(UTC).date()
+    receipt = licensed.ask("fever", include=["receipt"]).receipt
+    assert receipt
+    assert before.isoformat() <= receipt["request"]["as_of"] <= datetime.now(UTC).date().isoformat()
+
+
+def test_what_is_no_date_is_refused_by_its_field(licensed: Answerer) -> None:
+    day: Any = "2026-01-01"
+    with pytest.raises(InvalidRequest, match="as_of: must be a date"):
+        licensed.ask("fever", as_of=day)
+
+
+def test_a_receipt_is_given_where_the_index_folder_cannot_be_written(licensed: Answerer) -> None:
+    # Not even root can write there.
+    sealed = Answerer(Retriever(licensed.backend, KeywordEncoder()), root=Path("/proc/self"))
+    one, other = (sealed.ask("fever", include=["receipt"]).receipt for _ in range(2))
+    assert one
+    assert one == other

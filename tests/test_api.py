@@ -10,12 +10,12 @@ import socket
 import string
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import httpx
 import pytest
@@ -23,10 +23,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keyword_encoder import KeywordEncoder
 from little_index import fillers, little_index, page
+from refusing import PROBLEM, check_problem
 from serving import Server, running, serve_command
 from starlette.testclient import TestClient
 
 from rag import errors
+from rag.answer.answer import PARTS
 from rag.answer.answerer import Answerer
 from rag.encoders.base import Vectors
 from rag.index.builder import build_index
@@ -40,31 +42,26 @@ from rag.serve.live import LiveIndex
 from rag.serve.wire.asking import MAX_TURN, AskRequest, FiltersModel, history_of
 from rag.serve.wire.operating import Problem
 
-PROBLEM = "application/problem+json"
 TESTS = Path(__file__).parent
 
-# The names are a contract; what later work adds stays out of the answer until it is true.
-RESPONSE = {"request_id", "passages", "corrections", "index", "timings_ms"}
-PASSAGE = {
-    "rank",
-    "score",
-    "chunk_id",
-    "text",
-    "markdown",
-    "heading_path",
-    "citation",
-    "location",
-    "metadata",
+# The names are a contract: none may go, and one that comes is written down here.
+RESPONSE = {
+    *("request_id", "status", "confidence", "answer", "passages", "notices", "index", "timings_ms"),
+    *("corrections", "unknown", "receipt"),
 }
-PASSAGE_ADDED = {"links", "also_in", "missing"}
+PASSAGE = {
+    *("rank", "score", "chunk_id", "text", "markdown", "heading_path", "highlights", "citation", "location"),
+    *("also_in", "metadata", "links", "missing"),
+}
 CITATION = {
     *("label", "text", "title", "url", "deep_link", "source", "source_type", "citation", "license"),
-    *("last_reviewed", "audience", "cancer_types"),
+    *("attribution", "last_reviewed", "review_due", "freshness", "audience", "cancer_types"),
+    *("license_status", "limits", "review_frequency", "review_evidence", "audience_claim", "language"),
+    *("status", "tags", "version", "patient_version"),
 }
-CITATION_ADDED = {"review_frequency", "audience_claim", "language", "status", "tags", "version"}
 LOCATION = {"doc_id", "start", "end", "sha256"}
 INDEX = {"id", "built_at", "encoder"}
-TIMINGS = {"read", "encode", "search", "rank", "cite", "total"}
+TIMINGS = {"screen", "read", "encode", "search", "rank", "judge", "cite", "total"}
 
 QUESTION = "My sister Xanthippe found a lump; does the qvortex drug mend it?"
 PAGES = {
@@ -72,18 +69,6 @@ PAGES = {
     "hair": "Your hair may thin.\n\n## Later\n\nNew hair grows after some weeks.",
     "pain": "Tell your doctor about pain.",
 }
-
-
-class Reply(Protocol):
-    """What the replies of both client libraries have."""
-
-    @property
-    def status_code(self) -> int: ...
-    @property
-    def headers(self) -> Mapping[str, str]: ...
-    @property
-    def text(self) -> str: ...
-    def json(self) -> Any: ...
 
 
 class FailingEncoder(KeywordEncoder):
@@ -134,23 +119,6 @@ def server(samples_index: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
         yield started
 
 
-def check_problem(response: Reply, status: int) -> dict[str, Any]:
-    """The body, after it proved to be problem details (RFC 9457) with this status."""
-    assert response.status_code == status
-    assert response.headers["content-type"] == PROBLEM
-    problem: dict[str, Any] = response.json()
-    assert set(problem) == set(Problem.model_fields)
-    assert problem["type"] == "about:blank"
-    assert problem["title"] == HTTPStatus(status).phrase
-    assert problem["status"] == status
-    assert problem["detail"]
-    assert re.fullmatch(r"[0-9a-f]{32}", problem["request_id"])
-    assert all(set(fault) == {"field", "message"} and fault["message"] for fault in problem["errors"])
-    assert "Traceback" not in response.text
-    assert ".py" not in response.text
-    return problem
-
-
 def pieces(text: str, length: int = 8) -> set[str]:
     return {text[at : at + length] for at in range(len(text) - length + 1)}
 
@@ -170,23 +138,15 @@ def test_an_answer_has_the_fields_of_the_contract_and_no_others(client: TestClie
     assert set(answer["timings_ms"]) == TIMINGS
     assert answer["passages"]
     for passage in answer["passages"]:
-        assert set(passage) == PASSAGE | PASSAGE_ADDED
-        assert set(passage["citation"]) == CITATION | CITATION_ADDED
+        assert set(passage) == PASSAGE
+        assert set(passage["citation"]) == CITATION
         assert set(passage["location"]) == LOCATION
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        *("confidence", "status", "answer", "notices", "freshness", "review_due", "attribution"),
-        "highlights",
-    ],
-)
-def test_what_is_not_yet_true_is_not_said(name: str, client: TestClient) -> None:
+def test_without_a_calibration_nothing_is_said_for_certain(client: TestClient) -> None:
     answer = client.post("/ask", json={"question": "fever"}).json()
-    passage = answer["passages"][0]
-    said = answer.keys() | passage.keys() | (passage["citation"].keys() - {"status"})
-    assert name not in said
+    assert (answer["status"], answer["confidence"]) == ("uncertain", None)
+    assert answer["receipt"] is None
 
 
 def test_the_best_passage_comes_first_with_exactly_its_words(client: TestClient) -> None:
@@ -210,8 +170,14 @@ def test_an_answer_as_a_whole_is_what_a_person_would_write_down(client: TestClie
         "source_type": None,
         "citation": None,
         "license": None,
+        "license_status": "missing",
+        "attribution": None,
+        "limits": [],
         "last_reviewed": None,
         "review_frequency": None,
+        "review_due": None,
+        "freshness": "unknown",
+        "review_evidence": "none",
         "audience": "patient",
         "audience_claim": None,
         "cancer_types": [],
@@ -219,6 +185,7 @@ def test_an_answer_as_a_whole_is_what_a_person_would_write_down(client: TestClie
         "status": "active",
         "tags": [],
         "version": None,
+        "patient_version": None,
     }
     assert passage["metadata"] == {"colour": {"deep": ["blue", 1, None]}}
     assert passage["citation"]["deep_link"].startswith("https://example.org/page#:~:text=")
@@ -339,8 +306,9 @@ def filtered(tmp_path_factory: pytest.TempPathFactory) -> TestClient:
 @pytest.mark.parametrize(
     ("filters", "doc_ids"),
     [
-        ({}, ["copy", "breast"]),
-        ({"cancer_types": ["breast"]}, ["lung", "breast"]),
+        ({}, ["copy"]),
+        ({"cancer_types": ["breast"]}, ["lung"]),
+        ({"cancer_types": ["breast"], "audience": ["patient", "professional"]}, ["lung", "breast"]),
         ({"cancer_types": ["LUNG", "bladder"]}, ["lung"]),
         ({"audience": ["professional"]}, ["breast"]),
         ({"audience": ["professional", "patient"], "language": ["es"]}, ["breast"]),
@@ -350,10 +318,10 @@ def filtered(tmp_path_factory: pytest.TempPathFactory) -> TestClient:
         ({"source_type": ["01_core"]}, ["lung"]),
         ({"license": ["cc0"]}, ["lung"]),
         ({"status": ["withdrawn"]}, ["gone"]),
-        ({"doc_id": ["breast", "lung", "nowhere"]}, ["lung", "breast"]),
+        ({"doc_id": ["breast", "lung", "nowhere"]}, ["lung"]),
         ({"last_reviewed_after": "2026-01-01"}, ["lung"]),
-        ({"last_reviewed_after": None}, ["copy", "breast"]),
-        ({"tags": []}, ["copy", "breast"]),
+        ({"last_reviewed_after": None}, ["copy"]),
+        ({"tags": []}, ["copy"]),
         ({"tags": ["nowhere"]}, []),
     ],
 )
@@ -531,6 +499,26 @@ def test_a_conversation_of_the_greatest_length_is_answered(client: TestClient) -
         ({"question": {"text": "fever"}}, "question"),
         ({}, "question"),
         ({"top_k": 3}, "question"),
+        ({"question": "fever", "as_of": "yesterday"}, "as_of"),
+        ({"question": "fever", "as_of": "2026-02-30"}, "as_of"),
+        ({"question": "fever", "as_of": "2026-1-31"}, "as_of"),
+        ({"question": "fever", "as_of": "20260131"}, "as_of"),
+        ({"question": "fever", "as_of": "0000-01-01"}, "as_of"),
+        ({"question": "fever", "as_of": "2026-01-31T00:00:00"}, "as_of"),
+        ({"question": "fever", "as_of": ""}, "as_of"),
+        ({"question": "fever", "as_of": 0}, "as_of"),
+        ({"question": "fever", "as_of": True}, "as_of"),
+        ({"question": "fever", "as_of": ["2026-01-31"]}, "as_of"),
+        ({"question": "fever", "strict_license": 1}, "strict_license"),
+        ({"question": "fever", "strict_license": "true"}, "strict_license"),
+        ({"question": "fever", "strict_license": None}, "strict_license"),
+        ({"question": "fever", "include": "receipt"}, "include"),
+        ({"question": "fever", "include": None}, "include"),
+        ({"question": "fever", "include": {"receipt": True}}, "include"),
+        ({"question": "fever", "include": ["Receipt"]}, "include.0"),
+        ({"question": "fever", "include": ["receipt", "passages"]}, "include.1"),
+        ({"question": "fever", "include": [None]}, "include.0"),
+        ({"question": "fever", "include": ["receipt"] * 4}, "include"),
         ({"question": "fever", "topk": 3}, "topk"),
         ({"question": "fever", "Top_K": 3}, "Top_K"),
         ({"question": "fever", "filter": {"audience": ["patient"]}}, "filter"),
@@ -617,6 +605,22 @@ def test_another_method_is_not_allowed_and_the_right_one_is_named(method: str, c
     assert response.headers["allow"] == "POST"
 
 
+def test_a_method_that_does_not_exist_is_not_repeated(client: TestClient) -> None:
+    problem = check_problem(client.request("XANTHIPPE", "/ask"), 405)
+    assert problem["detail"] == "/ask does not take this method."
+    assert check_problem(client.get("/ask"), 405)["detail"] == "/ask does not take GET."
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_an_address_with_a_slash_too_many_is_not_found_rather_than_sent_on(
+    method: str, client: TestClient
+) -> None:
+    """Sent on, a question in the address would stand in one more address."""
+    response = client.request(method, "/ask/", params={"question": QUESTION}, follow_redirects=False)
+    check_problem(response, 404)
+    assert betrayed(QUESTION, str(response.headers)) == []
+
+
 def test_a_hostile_request_is_not_answered_with_its_own_size(client: TestClient) -> None:
     body = {"question": "fever"} | {f"{'k' * 1000}{number}": 1 for number in range(1000)}
     response = client.post("/ask", json=body)
@@ -669,7 +673,15 @@ JSON = st.recursive(
     max_leaves=6,
 )
 REQUESTS = JSON | st.fixed_dictionaries(
-    {}, optional={"question": JSON | st.text(min_size=1, max_size=20), "top_k": JSON, "x": JSON}
+    {},
+    optional={
+        "question": JSON | st.text(min_size=1, max_size=20),
+        "top_k": JSON,
+        "as_of": JSON | st.dates().map(str),
+        "strict_license": JSON,
+        "include": JSON | st.lists(st.sampled_from(PARTS)),
+        "x": JSON,
+    },
 )
 
 
@@ -680,7 +692,8 @@ def test_whatever_json_comes_the_service_answers_or_names_a_field(body: Any, cli
     response = client.post("/ask", content=content, headers={"content-type": "application/json"})
     if response.status_code == HTTPStatus.OK:
         assert isinstance(body["question"], str)
-        assert len(response.json()["passages"]) == min(body.get("top_k", 5), 4)
+        expected = 0 if body.get("strict_license") else min(body.get("top_k", 5), 4)
+        assert len(response.json()["passages"]) == expected
     else:
         assert check_problem(response, 422)["errors"]
 
@@ -804,6 +817,35 @@ def test_a_real_server_takes_filters_and_history(server: Server, samples: Answer
 
     problem = check_problem(ask(server, "pain", filters={"tag": ["x"]}), 422)
     assert problem["errors"][0]["field"] == "filters.tag"
+
+
+def test_a_real_server_judges_cites_and_warns_as_the_library_does(server: Server, samples: Answerer) -> None:
+    question = "I have a fever of 39.5 on chemotherapy. What should I do?"
+    options = {"as_of": "2030-01-01", "strict_license": True, "top_k": 3}
+    answer = ask(server, question, include=["receipt"], **options).json()
+    expected = samples.ask(
+        question, as_of=date(2030, 1, 1), strict_license=True, top_k=3, include=["receipt"]
+    )
+    assert (answer["status"], answer["confidence"]) == (expected.status, round(expected.confidence or 0, 4))
+    assert expected.answer
+    assert answer["answer"]["text"] == expected.answer.text
+    assert [notice["message"] for notice in answer["notices"]] == [one.message for one in expected.notices]
+    assert answer["notices"]
+    assert answer["receipt"] == json.loads(json.dumps(expected.receipt))
+    for told, wanted in zip(answer["passages"], expected.passages, strict=True):
+        assert told["highlights"] == [list(span) for span in wanted.highlights]
+        assert told["citation"]["freshness"] == wanted.citation.freshness == "overdue"
+        assert told["citation"]["attribution"] == wanted.citation.attribution
+
+
+def test_a_real_server_verifies_as_the_library_does(server: Server, samples: Answerer) -> None:
+    text = "CRS is a sudden rise of immune substances called cytokines. A trial tested three doses."
+    body = {"text": text, "cited": ["drugs/tarlatamab"]}
+    found = httpx.post(f"{server.address}/verify", json=body, timeout=30).json()
+    expected = samples.verifier.verify(text, ["drugs/tarlatamab"])
+    assert found["counts"] == dict(expected.counts)
+    assert [one["verdict"] for one in found["sentences"]] == [one.verdict for one in expected.sentences]
+    assert found["sentences"][0]["verdict"] == "verbatim"
 
 
 def test_nothing_a_real_server_writes_holds_a_question_wherever_it_was_put(server: Server) -> None:

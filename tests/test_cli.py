@@ -225,8 +225,10 @@ def test_a_person_sees_heading_source_date_licence_and_link(on_samples: Rag) -> 
     for passage in answer["passages"]:
         citation = passage["citation"]
         heading = " > ".join([citation["title"], *passage["heading_path"][1:]])
+        freshness = {"current": "current until", "due": "review due on", "overdue": "review overdue since"}
         facts = (
-            f"source: {citation['source']} | reviewed: {citation['last_reviewed']} | "
+            f"source: {citation['source']} | reviewed: {citation['last_reviewed']}, "
+            f"{freshness[citation['freshness']]} {citation['review_due']} | "
             f"license: {citation['license']} | audience: {citation['audience']}"
         )
         lines = [line.strip() for line in result.out.splitlines()]
@@ -236,9 +238,10 @@ def test_a_person_sees_heading_source_date_licence_and_link(on_samples: Rag) -> 
 
 
 def test_the_title_is_not_said_twice(on_samples: Rag) -> None:
-    first_line = on_samples("ask", QUESTION, "--top-k", "1").out.splitlines()[0]
-    parts = first_line.removeprefix("[1] ").split(" > ")
-    assert len(set(parts)) == len(parts)
+    lines = on_samples("ask", QUESTION, "--top-k", "1").out.splitlines()
+    (heading,) = (line for line in lines if line.startswith("[1] "))
+    parts = heading.removeprefix("[1] ").split(" > ")
+    assert len(set(parts)) == len(parts) > 1
 
 
 @pytest.fixture
@@ -317,6 +320,44 @@ def test_a_person_sees_which_names_a_passage_does_not_mention(on_samples: Rag) -
     assert told == [", ".join(one["missing"]) for one in answer["passages"] if one["missing"]]
     assert {"tarlatamab", "cisplatin"} <= set(told)
     assert len(told) < 20
+
+
+def test_freshness_is_told_for_the_day_that_is_named(on_samples: Rag) -> None:
+    for day, freshness in (("2000-01-01", "current"), ("2999-12-31", "overdue")):
+        answer = json.loads(on_samples("ask", QUESTION, "--as-of", day, "--json").out)
+        assert {one["citation"]["freshness"] for one in answer["passages"]} == {freshness}
+
+
+def test_strict_license_leaves_out_what_has_none_by_option_variable_or_file(
+    on_pages: Rag, tmp_path: Path
+) -> None:
+    assert len(answered(on_pages("ask", "water", "--json"))) > 0
+    assert answered(on_pages("ask", "water", "--json", "--strict-license")) == []
+    assert answered(on_pages("ask", "water", "--json", RAG_STRICT_LICENSE="1")) == []
+    (tmp_path / "rag.yaml").write_text("strict_license: true\n")
+    assert answered(on_pages("ask", "water", "--json")) == []
+
+
+def test_optional_parts_are_included_on_demand(on_samples: Rag) -> None:
+    question = "Can I get a refund on my plane ticket?"
+    bare = json.loads(on_samples("ask", question, "--json").out)
+    assert (bare["status"], bare["passages"], bare.get("receipt")) == ("no_answer", [], None)
+    options = ("--include", "low_confidence_passages", "--include", "receipt")
+    asked = json.loads(on_samples("ask", question, "--json", *options).out)
+    assert (asked["status"], len(asked["passages"])) == ("no_answer", 5)
+    assert [one["rank"] for one in asked["receipt"]["passages"]] == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize(
+    ("variables", "status"),
+    [
+        ({"RAG_ANSWERED_FROM": "0", "RAG_UNCERTAIN_FROM": "0"}, "answered"),
+        ({"RAG_ANSWERED_FROM": "1", "RAG_UNCERTAIN_FROM": "0"}, "uncertain"),
+        ({"RAG_ANSWERED_FROM": "1", "RAG_UNCERTAIN_FROM": "1"}, "no_answer"),
+    ],
+)
+def test_settings_move_the_thresholds(variables: dict[str, str], status: str, on_samples: Rag) -> None:
+    assert json.loads(on_samples("ask", QUESTION, "--json", **variables).out)["status"] == status
 
 
 def test_an_earlier_question_can_be_leant_on(on_samples: Rag) -> None:
@@ -403,6 +444,7 @@ def test_an_option_wins_over_a_variable_and_a_variable_over_the_file(on_samples:
         (["index", "--max-tokens", "3"], {}, "max_tokens (RAG_MAX_TOKENS): "),
         (["serve", "--port", "70000"], {}, "port (RAG_PORT): "),
         (["ask", "x"], {"RAG_TOP_K": "many"}, "top_k (RAG_TOP_K): "),
+        (["ask", "x"], {"RAG_ANSWERED_FROM": "2"}, "answered_from (RAG_ANSWERED_FROM): "),
         (["index"], {"RAG_ENGINE": "gpu"}, "engine (RAG_ENGINE): "),
         (["index", "--encoder", "./none"], {}, "there is no model folder none"),
     ],
@@ -422,6 +464,7 @@ def test_a_failure_is_one_line_that_names_what_mends_it(
         (["ask", ""], "question: is empty; ask something"),
         (["ask", " \n "], "question: is empty; ask something"),
         (["ask", "x" * 2001], "question: has 2,001 characters; the limit is 2,000"),
+        (["ask", "x", "--include", "all"], "include: must be of low_confidence_passages, receipt, timings"),
         (["ask", "x", "--top-k", "0"], "top_k (RAG_TOP_K): "),
         (["ask", "x", "--top-k", "51"], "top_k (RAG_TOP_K): "),
         (["show", "drugs/none"], "id: there is no 'drugs/none' in the index "),
@@ -466,7 +509,16 @@ def test_an_index_that_is_a_file_is_one_line_and_no_traceback(rag: Rag, tmp_path
 
 
 @pytest.mark.parametrize(
-    "arguments", [["ask"], ["ask", "x", "--topk", "3"], ["indx"], ["index", "--engine", "gpu"]]
+    "arguments",
+    [
+        ["ask"],
+        ["ask", "x", "--topk", "3"],
+        ["ask", "x", "--as-of", "soon"],
+        ["replay"],
+        ["replay", "receipt.json"],
+        ["indx"],
+        ["index", "--engine", "gpu"],
+    ],
 )
 def test_a_call_that_makes_no_sense_ends_with_two(arguments: Sequence[str], rag: Rag) -> None:
     result = rag(*arguments)

@@ -281,7 +281,9 @@ def test_every_setting_is_named_with_its_variable(name: str, readme: str) -> Non
 
 
 # What the page says of a setting that has no value by default.
-UNSET = {"threads": "all cores", "reranker": "none"}
+UNSET = {"threads": "all cores"} | dict.fromkeys(
+    ("reranker", "notices", "licenses", "calibration", "hash_key"), "none"
+)
 
 
 @pytest.mark.parametrize(("name", "field"), Settings.model_fields.items())

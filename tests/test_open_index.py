@@ -18,7 +18,7 @@ from conftest import WriteSeed
 from keyword_encoder import KeywordEncoder
 from sealing import edit_manifest
 
-from rag.errors import ArtefactCorrupt
+from rag.errors import ArtefactCorrupt, EncoderMismatch, IndexFault, VersionNotFound
 from rag.index.backend import Term
 from rag.index.builder import build_index
 from rag.index.local import local_index
@@ -160,6 +160,88 @@ def test_opening_never_fails_while_versions_come_and_go(layout: Layout, move_on:
     publisher.join()
     assert len(set(seen)) > 1
     assert _current(layout) == "moved-25"
+
+
+@pytest.fixture
+def two_versions(layout: Layout, write_seed: WriteSeed) -> tuple[str, str]:
+    """The ids of the version that was current, and of the one published after it with another word."""
+    old = _current(layout)
+    write_seed("d0", "Changed now, wordnew.")
+    build_index(layout.root.parent / "seeds", layout.root, KeywordEncoder())
+    return old, _current(layout)
+
+
+def test_the_version_that_is_named_is_opened_and_else_the_current_one(
+    layout: Layout, two_versions: tuple[str, str]
+) -> None:
+    """And naming one points at nothing anew."""
+    old, new = two_versions
+    expected = {old: (1, 0), new: (0, 1), None: (0, 1)}
+    for name, counts in expected.items():
+        backend = open_index(layout.root, encoder=KeywordEncoder(), version=name).backend
+        assert backend.info.index_id == (name or new)
+        found = [len(backend.match([Term(word)], 9)) for word in ("word0", "wordnew")]
+        backend.close()
+        assert tuple(found) == counts
+        assert _current(layout) == new
+
+
+@pytest.mark.parametrize(
+    "name", ["nowhere", "../versions/{old}", "{old}/", "./{old}", ".", "..", ".hidden", "*"]
+)
+def test_a_version_that_is_not_there_is_told_with_the_command_that_lists_them(
+    layout: Layout, two_versions: tuple[str, str], name: str
+) -> None:
+    """A name is a name, no path: nothing outside the versions is opened, and nothing half-done."""
+    old, _ = two_versions
+    name = name.format(old=old)
+    shutil.copytree(layout.version(old), layout.versions / ".hidden")
+    with pytest.raises(VersionNotFound) as caught:
+        open_index(layout.root, encoder=KeywordEncoder(), version=name)
+    root = layout.root
+    assert str(caught.value) == (
+        f"there is no version {name} in {root}; rag index --list --index {root} prints those there are"
+    )
+
+
+def test_a_removed_version_is_not_there_and_the_current_one_is_not_taken_for_it(
+    layout: Layout, two_versions: tuple[str, str]
+) -> None:
+    old, _ = two_versions
+    remove_version(layout, old)
+    with pytest.raises(VersionNotFound, match=old):
+        open_index(layout.root, encoder=KeywordEncoder(), version=old)
+
+
+def test_a_folder_without_versions_has_none_of_any_name(tmp_path: Path) -> None:
+    with pytest.raises(VersionNotFound):
+        open_index(tmp_path, version="any")
+
+
+def test_a_named_version_is_verified_as_the_current_one_is(
+    layout: Layout, two_versions: tuple[str, str]
+) -> None:
+    old, new = two_versions
+    with pytest.raises(EncoderMismatch):
+        open_index(layout.root, encoder=KeywordEncoder(["other"]), version=old)
+    (layout.version(old) / "vectors.faiss").write_bytes(b"")
+    with pytest.raises(ArtefactCorrupt, match=rf"{old}/vectors\.faiss changed"):
+        open_index(layout.root, encoder=KeywordEncoder(), version=old)
+    open_index(layout.root, encoder=KeywordEncoder(), version=new).backend.close()
+
+
+def test_a_version_under_another_ones_name_is_refused(layout: Layout, two_versions: tuple[str, str]) -> None:
+    old, _ = two_versions
+    shutil.copytree(layout.version(old), layout.version("renamed"))
+    with pytest.raises(ArtefactCorrupt, match=rf"holds the version {old}, expected renamed"):
+        open_index(layout.root, encoder=KeywordEncoder(), version="renamed")
+
+
+def test_a_file_among_the_versions_is_no_version(layout: Layout, two_versions: tuple[str, str]) -> None:
+    assert two_versions
+    (layout.versions / "notes").write_text("ours", encoding="utf-8")
+    with pytest.raises(IndexFault, match="notes"):
+        open_index(layout.root, encoder=KeywordEncoder(), version="notes")
 
 
 def test_a_damaged_version_is_not_tried_for_ever(layout: Layout) -> None:

@@ -145,7 +145,9 @@ class Answerer:
         clock = Clock()
         ranking = self._ranking(request)
         clock.took(ranking.timings_ms)
-        alarms = self._screen.alarms(question, ranking.vector, self.encoder.fingerprint)
+        # With names of an earlier turn in it the vector is not that of the message alone.
+        vector = None if ranking.leaned else ranking.vector
+        alarms = self._screen.alarms(question, vector, self.encoder.fingerprint)
         clock.lap("screen")
         stored = self._stored(ranking)
         judgement = self._judged(question, ranking, stored, alarms)

@@ -17,7 +17,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rag.answer.evidence import EVIDENCE_NAMES, Evidence
-from rag.encoders.base import Vectors
+from rag.encoders.base import Encoder, Vectors
 from rag.errors import SettingsError
 
 # Below the version folders of an index: a calibration made here is good for every version.
@@ -79,6 +79,20 @@ class Calibration(BaseModel):
             odds += _share(self.evidence[name], value)
         told = self.meaning.intercept + float(np.dot(self.meaning.weights, vector))
         return _logistic(odds + _share(self.meaning.share, told))
+
+    def check_fits(self, encoder: Encoder) -> None:
+        """Raise `SettingsError` unless it was fitted to vectors of this encoder."""
+        if self.encoder_fingerprint != encoder.fingerprint:
+            raise SettingsError(
+                f"the calibration belongs to the encoder '{self.encoder}' (fingerprint "
+                f"{self.encoder_fingerprint[:12]}), but '{encoder.name}' is at hand (fingerprint "
+                f"{encoder.fingerprint[:12]}); {_REMADE}"
+            )
+        if len(self.meaning.weights) != encoder.dim:
+            raise SettingsError(
+                f"the calibration weighs {len(self.meaning.weights)} numbers of a vector, but those of "
+                f"'{encoder.name}' have {encoder.dim}; {_REMADE}"
+            )
 
 
 def status_of(

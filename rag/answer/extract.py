@@ -120,7 +120,10 @@ def _best(candidates: Sequence[_Candidate], count: int) -> list[_Candidate]:
     """The weightiest, none of them much lighter than the first, and none saying the same."""
     ordered = sorted(candidates, key=lambda one: (-one.weight, one.passage, one.sentence.start))
     worthy = [one for one in ordered if one.weight > 0 and one.weight >= _WORTHY * ordered[0].weight]
-    return list({one.sentence.text: one for one in reversed(worthy)}.values())[::-1][:count]
+    first: dict[str, _Candidate] = {}
+    for one in worthy:
+        first.setdefault(one.sentence.text, one)
+    return list(first.values())[:count]
 
 
 def _quoted(candidate: _Candidate, stored: StoredChunk) -> QuotedSentence:

@@ -15,6 +15,8 @@ from pathlib import Path
 
 _FILE = "hash.key"
 _KEY_BYTES = 32
+# A file that holds less is a broken one: a short key can be tried out.
+_FEWEST_BYTES = 16
 _SHOWN = 16
 
 
@@ -40,31 +42,35 @@ def load_question_hash(root: Path | None, key: str | None = None) -> QuestionHas
     Where the folder cannot be written the key lasts as long as the process.
     """
     if key is not None:
-        return QuestionHash(key.encode())
-    return QuestionHash(_kept(root / _FILE) if root else secrets.token_bytes(_KEY_BYTES))
-
-
-def _kept(file: Path) -> bytes:
+        return QuestionHash(key.encode("utf-8", "surrogateescape"))
     fresh = secrets.token_bytes(_KEY_BYTES)
+    if root is None:
+        return QuestionHash(fresh)
+    return QuestionHash(_read(root / _FILE) or _kept(root / _FILE, fresh))
+
+
+def _kept(file: Path, fresh: bytes) -> bytes:
+    # Whole or not at all: of two processes that begin together one finds the other's key.
+    made = file.with_name(f".{_FILE}.{secrets.token_hex(4)}")
     try:
-        # Whole or not at all: of two processes that begin together one finds the other's key.
-        made = file.with_name(f".{_FILE}.{secrets.token_hex(4)}")
         descriptor = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as opened:
-            opened.write(fresh)
         try:
+            with os.fdopen(descriptor, "wb") as opened:
+                opened.write(fresh)
+                opened.flush()
+                os.fsync(descriptor)
             os.link(made, file)
-        except FileExistsError:
-            fresh = file.read_bytes()
         finally:
             made.unlink()
     except OSError:
-        fresh = _read(file) or fresh
+        return _read(file) or fresh
     return fresh
 
 
 def _read(file: Path) -> bytes | None:
+    """The key in a file, None where there is none to rely on."""
     try:
-        return file.read_bytes()
+        found = file.read_bytes()
     except OSError:
         return None
+    return found if len(found) >= _FEWEST_BYTES else None

@@ -19,6 +19,12 @@ MOST_SIGNS = 2
 _GAP = r"\b[^.?!]{0,30}?\b"
 _BLOCK = re.compile(r"\{(\w+)\}")
 _FIRST_PERSON = re.compile(r"\b(?:i|i'm|im|i've|ive|me)\b", re.IGNORECASE)
+# "Stage I" counts; "the stage I have" speaks of oneself.
+_NUMERAL = re.compile(
+    r"\b(?:stages?|phases?|types?|grades?|class|level|part|factor|group)\s+i\b"
+    r"(?!'|\s+(?:a?m|was|have|had|do|did|will|would|can|could|shall|should|may|must|need|want|got|get|take)\b)",
+    re.IGNORECASE,
+)
 
 
 def own_record_signs(question: str) -> int:
@@ -33,7 +39,7 @@ def instruction_signs(question: str) -> int:
 
 def is_in_first_person(question: str) -> bool:
     """Whether the person who asks speaks of themselves."""
-    return bool(_FIRST_PERSON.search(_plain(question)))
+    return bool(_FIRST_PERSON.search(_NUMERAL.sub(" ", _plain(question))))
 
 
 def _signs(intent: str, question: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from rag.corpus.document import Metadata
 from rag.corpus.freshness import DateEvidence, collection_dates, date_evidence
@@ -28,7 +29,7 @@ class Provenance:
         catalog = backend.catalog()
         self._collected = collection_dates(metadata for _, metadata in catalog)
         self._patient_pages = {
-            metadata.url: PatientVersion(doc_id=doc_id, title=metadata.short_title, url=metadata.url)
+            _place(metadata.url): PatientVersion(doc_id=doc_id, title=metadata.short_title, url=metadata.url)
             for doc_id, metadata in catalog
             if metadata.url and not is_professional(metadata.audience) and metadata.status == "active"
         }
@@ -45,5 +46,11 @@ class Provenance:
         """The patient's version of a page for professionals, where the index has one."""
         if not metadata.url or not is_professional(metadata.audience):
             return None
-        found = (self._patient_pages.get(address) for address in twin_addresses(metadata.url))
+        found = (self._patient_pages.get(_place(address)) for address in twin_addresses(metadata.url))
         return next(filter(None, found), None)
+
+
+def _place(url: str) -> str:
+    """What of an address tells one page from another."""
+    parts = urlsplit(url)
+    return parts.netloc.lower() + parts.path.rstrip("/")

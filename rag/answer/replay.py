@@ -39,7 +39,7 @@ def read_receipt(path: Path) -> Receipt:
 
 def version_of(receipt: Receipt, root: Path) -> str | None:
     """The version that answered where the index folder `root` still has it, else None."""
-    name = str(receipt.get("index", {}).get("id"))
+    name = str(_part(receipt, "index").get("id"))
     return name if name in {folder.name for folder in Layout(root).versions.glob("[!.]*")} else None
 
 
@@ -48,32 +48,41 @@ def replay(receipt: Receipt, answerer: Answerer, question: str, history: Sequenc
 
     Raises `InvalidRequest` for a receipt whose request cannot be asked.
     """
-    request = receipt["request"]
-    try:
-        answer = answerer.ask(
-            question,
-            top_k=int(request["top_k"]),
-            filters=Filters.parse(request["filters"]),
-            history=history,
-            as_of=date.fromisoformat(request["as_of"]),
-            strict_license=bool(request["strict_license"]),
-            include=(RECEIPT, *((LOW_CONFIDENCE_PASSAGES,) if request["low_confidence_passages"] else ())),
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise InvalidRequest("receipt", f"its request cannot be asked: {error!r}") from None
+    answer = answerer.ask(question, history=history, **_asked(receipt["request"]))
     again = json.loads(json.dumps(answer.receipt))
     return list(_differences(_comparable(receipt, again), again, ""))
 
 
+def _asked(request: Any) -> dict[str, Any]:
+    """The request of a receipt as `Answerer.ask` takes it, without the question and its history."""
+    try:
+        passages = (LOW_CONFIDENCE_PASSAGES,) if request["low_confidence_passages"] else ()
+        return {
+            "top_k": int(request["top_k"]),
+            "filters": Filters.parse(request["filters"]),
+            "as_of": date.fromisoformat(request["as_of"]),
+            "strict_license": bool(request["strict_license"]),
+            "include": (RECEIPT, *passages),
+        }
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
+        raise InvalidRequest("receipt", f"its request cannot be asked: {error!r}") from None
+
+
 def _comparable(receipt: Receipt, again: Receipt) -> Receipt:
     """The receipt, with a question that was hashed with another key passed over: it cannot be compared."""
-    theirs, ours = receipt.get("question", {}), again["question"]
-    return receipt | {"question": ours} if theirs.get("key_id") != ours["key_id"] else receipt
+    ours = again["question"]
+    return receipt if is_comparable(receipt, ours["key_id"]) else receipt | {"question": ours}
 
 
 def is_comparable(receipt: Receipt, key_id: str) -> bool:
     """Whether the question itself can be compared: only when it was hashed with the same key."""
-    return bool(receipt.get("question", {}).get("key_id") == key_id)
+    # Where no key is named at all, the question is what differs.
+    return bool(_part(receipt, "question").get("key_id", key_id) == key_id)
+
+
+def _part(receipt: Receipt, name: str) -> dict[str, Any]:
+    part = receipt.get(name)
+    return part if isinstance(part, dict) else {}
 
 
 def _differences(was: Any, now: Any, place: str) -> Iterator[str]:

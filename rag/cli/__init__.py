@@ -6,12 +6,16 @@ Options win over RAG_* variables, which win over rag.yaml. Exit status: 0 done, 
 
 from __future__ import annotations
 
+import sys
+import traceback
+
 import typer
 
 from rag.cli.asking import ask, show
 from rag.cli.evaluating import evaluate
 from rag.cli.indexing import index
 from rag.cli.linting import lint
+from rag.cli.options import NOT_DONE
 from rag.cli.replaying import replay
 from rag.cli.serving import serve
 from rag.cli.verifying import verify
@@ -32,5 +36,15 @@ app.add_typer(evaluate, name="evaluate")
 
 
 def main() -> None:
-    """Run the command line."""
-    app()
+    """Run the command line.
+
+    An unforeseen exception is told by its kind and place. Its message is not: it may hold the question.
+    """
+    try:
+        app()
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # noqa: BLE001 - a panic of the search library is no Exception
+        sys.stderr.writelines(traceback.format_tb(error.__traceback__))
+        typer.echo(f"rag: unforeseen {type(error).__name__}, see above; please report it", err=True)
+        sys.exit(NOT_DONE)

@@ -85,12 +85,13 @@ def review_due(last_reviewed: date | None, frequency: str | None) -> date | None
         return None
 
 
-def freshness(due: date | None, as_of: date) -> Freshness:
+def freshness(due: date | None, as_of: date, *, reviewed: date | None = None) -> Freshness:
     """How current a page is on the day `as_of` whose review is due on the day `due`.
 
-    It is `due` from 30 days before that day up to it, and `overdue` after it.
+    It is `due` from 30 days before that day up to it, and `overdue` after it. A review that is yet to
+    come (`reviewed` after `as_of`) says nothing of that day.
     """
-    if due is None:
+    if due is None or (reviewed is not None and reviewed > as_of):
         return Freshness.UNKNOWN
     if as_of > due:
         return Freshness.OVERDUE

@@ -12,20 +12,28 @@ from enum import StrEnum
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from rag.corpus.document import Metadata
 from rag.errors import SettingsError
 
 _FILE = "licenses.yaml"
-_VERSION = re.compile(r"[ v]*(\d+(?:\.\d+)*)(?: (?:international|unported|[a-z]{2}))?$")
+# Behind a version stands nothing, a jurisdiction ("3.0 igo") or a word for none. What narrows a licence
+# ("4.0 nd") is no jurisdiction, and the 0 of CC0 is no version.
+_VERSION = re.compile(
+    r"(?<!\bcc)[ v]*(\d+(?:\.\d+)*)"
+    r"(?: (?:international|unported|generic|universal|(igo|(?!nc|nd|sa|by)[a-z]{2})))?$"
+)
 _OPTIONAL = re.compile(r"\[([^\[\]]*)\]")
-_FIELD = re.compile(r"\{(\w+)\}")
-_PDQ_TITLE = re.compile(r"\(PDQ\s*®?\)|\bPDQ®")
+_FIELD = re.compile(r"\{(\w+)\}(\.?)")
+_FIELDS = {"title", "source", "url", "license", "license_url", "version", "topic"}
+# Pages about PDQ itself bear its name without brackets.
+_PDQ_TITLE = re.compile(r"\(PDQ\s*®?\)")
+_PDQ_SOURCE = re.compile(r"\bNCI\b|National Cancer Institute|\bPDQ\b", re.IGNORECASE)
+_PDQ_HOST = re.compile(r"(?:.*\.)?cancer\.gov")
 _PDQ_PATH = re.compile(r"-pdq(?![^\W_])", re.IGNORECASE)
 _TOPIC_END = re.compile(r"\s*\(PDQ.*$")
 
@@ -61,6 +69,13 @@ class _Rule(BaseModel):
     attribution: str
     limits: list[str] = []
 
+    @field_validator("attribution")
+    @classmethod
+    def _known_fields(cls, template: str) -> str:
+        if unknown := {name for name, _ in _FIELD.findall(template)} - _FIELDS:
+            raise ValueError(f"no field is named {{{min(unknown)}}}; there are {', '.join(sorted(_FIELDS))}")
+        return template
+
 
 class LicenseRule(_Rule):
     """One licence as licenses.yaml has it."""
@@ -95,19 +110,16 @@ class Licenses:
         return self._rules.get(plain) or self._rules.get(_VERSION.sub("", plain).strip())
 
     def terms(self, metadata: Metadata) -> LicenseTerms:
-        """What may be done with passages of a document."""
-        if not metadata.license:
-            return LicenseTerms(status=LicenseStatus.MISSING, attribution=None, limits=())
+        """What may be done with passages of a document. The wording for PDQ holds under any licence."""
         rule = self.rule(metadata.license)
-        if rule is None:
-            return LicenseTerms(status=LicenseStatus.UNKNOWN, attribution=None, limits=())
-        limits, template = rule.limits, rule.attribution
+        applied: list[_Rule] = [rule] if rule else []
         if self._pdq and is_pdq_summary(metadata):
-            limits, template = [*limits, *self._pdq.limits], self._pdq.attribution
+            applied.append(self._pdq)
+        codes = dict.fromkeys(code for one in applied for code in one.limits)
         return LicenseTerms(
-            status=LicenseStatus.KNOWN,
-            attribution=_filled(template, _fields(metadata, rule)),
-            limits=tuple(Limit(code, self._limits[code]) for code in limits),
+            status=_status(metadata, rule),
+            attribution=_filled(applied[-1].attribution, _fields(metadata, rule)) if applied else None,
+            limits=tuple(Limit(code, self._limits[code]) for code in codes),
         )
 
 
@@ -126,9 +138,22 @@ def license_rule(name: str | None) -> LicenseRule | None:
 
 
 def is_pdq_summary(metadata: Metadata) -> bool:
-    """Whether a document is one of NCI's PDQ summaries, by its title or address."""
-    path = urlsplit(metadata.url).path if metadata.url else ""
-    return bool(_PDQ_TITLE.search(metadata.title) or _PDQ_PATH.search(path))
+    """Whether a document is one of NCI's PDQ summaries, by its title or by its address at NCI.
+
+    An address alone is not enough where the document names another source: it may only point there.
+    """
+    if _PDQ_TITLE.search(metadata.title):
+        return True
+    if metadata.source and not _PDQ_SOURCE.search(metadata.source):
+        return False
+    parts = urlsplit(metadata.url or "")
+    return bool(_PDQ_HOST.fullmatch(parts.hostname or "") and _PDQ_PATH.search(parts.path))
+
+
+def _status(metadata: Metadata, rule: LicenseRule | None) -> LicenseStatus:
+    if rule:
+        return LicenseStatus.KNOWN
+    return LicenseStatus.UNKNOWN if metadata.license else LicenseStatus.MISSING
 
 
 @cache
@@ -155,14 +180,17 @@ def _read(name: str, text: str) -> _File:
 
 
 def _merged(own: _File, given: _File) -> _File:
+    # Of two rules for one name the later holds, so the operator's come last.
+    kept = {key: rule for key, rule in own.licenses.items() if key not in given.licenses}
     merged = _File(
         limits={**own.limits, **given.limits},
-        licenses={**own.licenses, **given.licenses},
+        licenses={**kept, **given.licenses},
         pdq=given.pdq or own.pdq,
     )
-    for key, rule in merged.licenses.items():
-        if lost := [code for code in rule.limits if code not in merged.limits]:
-            raise SettingsError(f"licenses.{key}: the limit '{lost[0]}' is not described under 'limits'")
+    rules = {**{f"licenses.{key}": rule for key, rule in merged.licenses.items()}, "pdq": merged.pdq}
+    for where, rule in rules.items():
+        if lost := [code for code in (rule.limits if rule else ()) if code not in merged.limits]:
+            raise SettingsError(f"{where}: the limit '{lost[0]}' is not described under 'limits'")
     return merged
 
 
@@ -170,25 +198,39 @@ def _plain(name: str) -> str:
     return " ".join(re.split(r"[\s_-]+", name.casefold())).strip()
 
 
-def _fields(metadata: Metadata, rule: LicenseRule) -> Mapping[str, Any]:
-    found = _VERSION.search(_plain(metadata.license or ""))
-    version = found[1] if found else ""
-    return {
+def _fields(metadata: Metadata, rule: LicenseRule | None) -> Mapping[str, str]:
+    version, port = _version(metadata.license or "")
+    title, url = (rule.title, rule.url) if rule else ("", "")
+    # Addresses of licences have a minor version where people leave it out.
+    place = "/".join(filter(None, (version if "." in version else f"{version}.0", port)))
+    values = {
         "title": metadata.short_title,
         "source": metadata.source or "",
         "url": metadata.url or "",
-        "license": f"{rule.title} {version}".strip(),
-        "license_url": rule.url.replace("{version}", version) if version or "{" not in rule.url else "",
+        "license": f"{title} {version} {port.upper()}",
+        "license_url": url.replace("{version}", place) if version or "{" not in url else "",
+        "version": version,
         "topic": _TOPIC_END.sub("", metadata.short_title),
     }
+    return {name: " ".join(value.split()) for name, value in values.items()}
 
 
-def _filled(template: str, values: Mapping[str, Any]) -> str:
+def _version(license_name: str) -> tuple[str, str]:
+    """Version and jurisdiction behind a licence's name: 'CC BY 3.0 IGO' has '3.0' and 'igo'."""
+    found = _VERSION.search(_plain(license_name))
+    return (found[1], found[2] or "") if found else ("", "")
+
+
+def _filled(template: str, values: Mapping[str, str]) -> str:
     """The template with its fields; an optional part in which one is empty is left out."""
 
     def part(found: re.Match[str]) -> str:
-        fields = _FIELD.findall(found[1])
-        return found[1] if all(values.get(name) for name in fields) else ""
+        names = [name for name, _ in _FIELD.findall(found[1])]
+        return found[1] if all(values[name] for name in names) else ""
+
+    def field(found: re.Match[str]) -> str:
+        value, stop = values[found[1]], found[2]
+        return value if value.endswith((".", "?", "!")) else value + stop
 
     # One pass over the template only: a title with braces or brackets stays as it is.
-    return _FIELD.sub(lambda found: str(values.get(found[1], "")), _OPTIONAL.sub(part, template))
+    return _FIELD.sub(field, _OPTIONAL.sub(part, template))

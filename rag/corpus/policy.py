@@ -11,9 +11,12 @@ PATIENT = "patient"
 
 _PROFESSIONAL_PATH = re.compile(r"/hp(?![^\W_])|-hp-pdq(?![^\W_])", re.IGNORECASE)
 _PROFESSIONAL_AUDIENCE = re.compile(
-    r"professional|clinician|physician|provider|practitioner|\b(hcps?|hp|doctors?|nurses?)\b", re.IGNORECASE
+    r"(?<!\bnon)(?<!\bnon[- _])professional|clinician|physician|provider|practitioner|pharmacist|oncologist|"
+    r"\b(hcps?|hp|doctors?|nurses?|researchers?|scientists?)\b",
+    re.IGNORECASE,
 )
 _HP_FOLDER = re.compile(r"/hp(?=/|$)", re.IGNORECASE)
+_HP_PREFIX = re.compile(r"/hp(?=[/-]|$)", re.IGNORECASE)
 _HP_SUFFIX = re.compile(r"-hp(?=-pdq)", re.IGNORECASE)
 _PROFESSIONAL_TITLE = re.compile(r"\bhealth\s+professional\s+version\b", re.IGNORECASE)
 
@@ -39,10 +42,11 @@ def is_professional(audience: str) -> bool:
 def twin_addresses(url: str) -> tuple[str, ...]:
     """Where the patient version of a page for professionals may stand, the likeliest first.
 
-    "/types/lung/hp/x-pdq" has its twin at "/types/lung/patient/x-pdq", "/fatigue-hp-pdq" at "/fatigue-pdq".
+    "/types/lung/hp/x-pdq" has its twin at "/types/lung/patient/x-pdq", "/hp-x-pdq" at "/patient-x-pdq", and
+    "/fatigue-hp-pdq" at "/fatigue-pdq".
     """
     parts = urlsplit(url)
     path = _HP_SUFFIX.sub("", parts.path)
-    twins = (_HP_FOLDER.sub("/patient", path), _HP_FOLDER.sub("", path))
+    twins = (_HP_PREFIX.sub("/patient", path), _HP_FOLDER.sub("", path))
     addresses = (urlunsplit(parts._replace(path=twin)) for twin in twins if twin != parts.path)
     return tuple(dict.fromkeys(addresses))

@@ -88,9 +88,10 @@ def sentence_slices(markdown: str, *, headings: bool) -> Iterator[Span]:
 
 def rendered(markdown: str) -> str:
     """`plain_text(markdown)`, sooner where there is nothing to render."""
-    if _PLAIN.fullmatch(markdown) and not is_noise(markdown):
-        return " ".join(markdown.split())
-    return plain_text(markdown)
+    if not _PLAIN.fullmatch(markdown):
+        return plain_text(markdown)
+    words = " ".join(markdown.split())
+    return "" if is_noise(words) else words
 
 
 def _lines(markdown: str, start: int, end: int) -> Iterator[Span]:

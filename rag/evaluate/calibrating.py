@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,8 @@ from rag.search.retriever import Retriever
 
 # Label, done, total.
 Watch = Callable[[str, int, int], None]
+
+_HOW_IN_USE = "by the calibration in use (which fits those that it was made from too well)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,18 +56,25 @@ def carry_out(
     request: CalibrationRequest, root: Path, *, threads: int | None, watch: Watch
 ) -> CalibrationOutcome:
     """Calibrate or measure as asked. Raises `InvalidRequest`, `SettingsError` and whatever opening raises."""
+    if request.only_measure and request.out:
+        raise InvalidRequest(
+            "out", "is of no use with --measure, which writes nothing; leave one of them out"
+        )
     questions = read_labelled(request.questions)
     opened = open_index(root, threads=threads)
     try:
         retriever = Retriever(opened.backend, opened.encoder)
         in_use = _in_use(opened.encoder.fingerprint, root, request) if request.only_measure else None
+        written = request.out or root / FOLDER / file_name(opened.encoder.fingerprint)
+        if in_use is None:
+            _check_place(written)
         seen = observe(retriever, questions, on_progress=lambda done, total: watch("questions", done, total))
         if in_use is not None:
-            return _outcome(measure(seen, in_use), request, "none of them fitted on here", None)
-        made = calibrate(seen, opened.encoder)
-        written = request.out or root / FOLDER / file_name(opened.encoder.fingerprint)
+            return _outcome(measure(seen, in_use), request, _HOW_IN_USE, None)
+        measured = cross_validate(seen, opened.encoder)
+        made = calibrate(seen, opened.encoder, measured)
         _write(made, written)
-        return _outcome(cross_validate(seen, opened.encoder), request, "by cross-validation", written)
+        return _outcome(measured, request, "by cross-validation", written)
     finally:
         opened.backend.close()
 
@@ -100,12 +111,29 @@ def _outcome(
     return CalibrationOutcome(tables=tables, diagrams=diagrams(measured), value=value, written=written)
 
 
+def _check_place(file: Path) -> None:
+    """Whether `file` can be written, told before the questions are asked: that can take minutes."""
+    if file.is_dir():
+        raise _unwritable(file, errno.EISDIR)
+    folder = next(one for one in file.parents if one.exists())
+    if not folder.is_dir():
+        raise _unwritable(file, errno.ENOTDIR)
+    if not os.access(folder, os.W_OK):
+        raise _unwritable(file, errno.EACCES)
+
+
 def _write(calibration: Calibration, file: Path) -> None:
     """Replace the file whole, so that a service never reads half of one."""
-    half = file.with_name(f".{file.name}.{os.getpid()}")
+    half = file.parent / f".{file.name}.{os.getpid()}"
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         half.write_text(calibration.model_dump_json(indent=1) + "\n", encoding="utf-8")
         half.replace(file)
     except OSError as error:
-        raise InvalidRequest("out", f"{file} cannot be written ({error.strerror}); choose another") from None
+        with suppress(OSError):
+            half.unlink()
+        raise _unwritable(file, error.errno) from None
+
+
+def _unwritable(file: Path, code: int | None) -> InvalidRequest:
+    return InvalidRequest("out", f"{file} cannot be written ({os.strerror(code or 0)}); choose another")

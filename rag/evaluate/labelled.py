@@ -44,12 +44,17 @@ def read_labelled(paths: Iterable[Path]) -> list[LabelledQuestion]:
     """The questions of all files, in order. Raises `InvalidRequest` naming file, line and field."""
     found: list[LabelledQuestion] = []
     seen: set[str] = set()
+    asked: dict[str, str] = {}
     for path in paths:
         for line, value in read_objects(path):
             one = _labelled(value, path, line)
             if one.query_id in seen:
                 raise fault(path, line, "query_id", f"'{one.query_id}' comes twice; each must be unique")
             seen.add(one.query_id)
+            # In another fold it would be measured by a calibration that was fitted on it.
+            other = asked.setdefault(" ".join(one.question.casefold().split()), one.query_id)
+            if other != one.query_id:
+                raise fault(path, line, "question", f"is that of '{other}'; each must be unique")
             found.append(one)
     return found
 

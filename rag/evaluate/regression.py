@@ -16,6 +16,8 @@ _STEPS = 100
 _SETTLED = 1e-9
 # Keeps the curvature positive where every probability is 0 or 1.
 _LEAST_CURVATURE = 1e-9
+# The mean of equal numbers may differ from them by rounding: that is no spread to divide by.
+_ROUNDING = 1e-9
 
 
 class Fitted(NamedTuple):
@@ -53,5 +55,6 @@ def logistic(odds: Matrix) -> Matrix:
 
 def standardised(rows: Matrix) -> tuple[Matrix, Matrix]:
     """Mean and scale [d] of each column; a column that never changes has the scale 1."""
-    scale = rows.std(axis=0)
-    return rows.mean(axis=0), np.where(scale > 0, scale, 1.0)
+    mean, scale = rows.mean(axis=0), rows.std(axis=0)
+    changes = scale > _ROUNDING * np.maximum(1.0, np.abs(mean))
+    return mean, np.where(changes, scale, 1.0)

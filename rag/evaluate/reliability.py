@@ -68,10 +68,14 @@ def calibration_error(labels: Sequence[bool], confidences: Sequence[float]) -> f
 def risk_coverage(labels: Sequence[bool], confidences: Sequence[float]) -> list[tuple[float, float]]:
     """Coverage and risk: among the most confident tenth, two tenths and so on, the share that is wrong.
 
+    Equal confidences have no order: each of them counts as the mean of all.
     Source: El-Yaniv and Wiener, JMLR 2010.
     """
-    truth = np.asarray(labels, dtype=np.float64)
-    order = np.argsort(-np.asarray(confidences, dtype=np.float64), kind="stable")
-    wrong = np.cumsum(1 - truth[order]) / np.arange(1, len(order) + 1)
-    sizes = [max(1, round(len(order) * tenth / BINS)) for tenth in range(1, BINS + 1)]
-    return [(size / len(order), float(wrong[size - 1])) for size in sizes]
+    wrong = 1 - np.asarray(labels, dtype=np.float64)
+    _, tied, counts = np.unique(
+        -np.asarray(confidences, dtype=np.float64), return_inverse=True, return_counts=True
+    )
+    shared = np.repeat(np.bincount(tied, weights=wrong) / counts, counts)
+    risks = np.cumsum(shared) / np.arange(1, len(shared) + 1)
+    sizes = [max(1, round(len(shared) * tenth / BINS)) for tenth in range(1, BINS + 1)]
+    return [(size / len(shared), float(risks[size - 1])) for size in sizes]

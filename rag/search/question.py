@@ -35,6 +35,7 @@ class Question:
     names: tuple[Name, ...]
     corrections: Mapping[str, str]
     unknown: tuple[str, ...] = ()
+    leaned: bool = False
 
 
 class QuestionReader:
@@ -53,14 +54,16 @@ class QuestionReader:
         """Understand a question, with the names of an earlier turn where it leans on one."""
         expanded = self._expander.expand(question)
         names = self._named(expanded)
+        leaned = False
         if history and leans_on_history(question, names) and (earlier := self._earlier(history)):
             known = {name.forms for name in names}
             brought = [name for name in earlier if name.forms not in known]
             question = " ".join((question, *(name.text for name in brought)))
             expanded = self._expander.expand(question)
             names = [*names, *brought]
+            leaned = True
         terms = expanded.terms if self._features.lexical else ()
-        return Question(question, terms, tuple(names), expanded.corrections, expanded.unknown)
+        return Question(question, terms, tuple(names), expanded.corrections, expanded.unknown, leaned)
 
     def missing(self, names: Sequence[Name], chunk_ids: Sequence[str]) -> npt.NDArray[np.bool_]:
         """[len(names), n]: which of the names a chunk does not mention."""

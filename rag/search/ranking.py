@@ -46,9 +46,9 @@ class Ranking:
     """Hits in order, best first, and the milliseconds that finding them took, stage by stage.
 
     `names` are the cancers, drugs and topics by name that the question was read to be about, those of
-    an earlier turn included; `corrections` maps its misspelled words to the words searched besides, and
-    `unknown` are its words that neither the index nor the language has. `filters` are those that were
-    applied in the end, `terms` is what was searched by words, `vector` [dim] what was searched by meaning.
+    an earlier turn included (`leaned`); `corrections` maps its misspelled words to the words searched
+    besides, and `unknown` are its words that neither the index nor the language has. `filters` are those
+    that were applied, `terms` is what was searched by words, `vector` [dim] what was searched by meaning.
     `foremost` are the first hits whatever number was asked for: what a ranking is judged by must not
     depend on that number.
     """
@@ -58,6 +58,7 @@ class Ranking:
     names: tuple[str, ...] = ()
     corrections: Mapping[str, str] = field(default_factory=dict)
     unknown: tuple[str, ...] = ()
+    leaned: bool = False
     filters: Filters = NO_FILTERS
     terms: tuple[Term, ...] = ()
     vector: Vectors | None = None

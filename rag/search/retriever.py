@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rag.encoders.base import Encoder, Vectors
+from rag.errors import EncoderUnusable
 from rag.index.backend import Backend
 from rag.index.filters import NO_FILTERS, Filters
 from rag.search.clock import Clock
@@ -58,9 +59,9 @@ class Retriever:
         clock = Clock()
         asked = self._reader.read(question.strip(), history)
         clock.lap("read")
-        vector = self.encoder.encode_queries([asked.text])[0] if self.features.dense else None
+        vector = self._encoded(asked) if self.features.dense else None
         clock.lap("encode")
-        candidates = self._candidates(asked, vector, top_k, filters)
+        candidates = self._candidates(asked, vector, max(top_k, FOREMOST), filters)
         clock.lap("search")
         hits = self._ranked(asked, candidates, filters, max(top_k, DEPTH if self._reranker else FOREMOST))
         clock.lap("rank")
@@ -73,11 +74,20 @@ class Retriever:
             names=tuple(name.text for name in asked.names),
             corrections=asked.corrections,
             unknown=asked.unknown,
+            leaned=asked.leaned,
             filters=filters,
             terms=asked.terms,
             vector=vector,
             foremost=tuple(hits[:FOREMOST]),
         )
+
+    def _encoded(self, asked: Question) -> Vectors:
+        vector: Vectors = self.encoder.encode_queries([asked.text])[0]
+        if not np.isfinite(vector).all():
+            raise EncoderUnusable(
+                f"the encoder '{self.encoder.name}' gives vectors that are no numbers; check its weights"
+            )
+        return vector
 
     def _candidates(
         self, asked: Question, vector: Vectors | None, top_k: int, filters: Filters
@@ -148,10 +158,15 @@ class Retriever:
         )
 
     def _reranked(self, reranker: Reranker, asked: Question, hits: Sequence[RankedHit]) -> list[RankedHit]:
-        stored = self.backend.chunks([hit.chunk_id for hit in hits])
+        read = hits[:DEPTH]
+        stored = self.backend.chunks([hit.chunk_id for hit in read])
         scores = reranker.scores(asked.text, [one.chunk.embedded_text for one in stored])
-        judged = [replace(hit, score=score) for hit, score in zip(hits, scores, strict=True)]
-        return sorted(judged, key=lambda hit: (-hit.score, hit.chunk_id))
+        judged = [replace(hit, score=score) for hit, score in zip(read, scores, strict=True)]
+        ordered = sorted(judged, key=lambda hit: (-hit.score, hit.chunk_id))
+        # What was not read again stays behind, in its order.
+        lowest = min((hit.score for hit in judged), default=0.0)
+        behind = [replace(hit, score=lowest - place) for place, hit in enumerate(hits[DEPTH:], start=1)]
+        return [*ordered, *behind]
 
 
 def _absent(asked: Question, missing: npt.NDArray[np.bool_]) -> tuple[str, ...]:

@@ -22,7 +22,10 @@ _DESCRIPTION = "Answers a patient's question with the passages that answer it, e
 
 def create_app(live: LiveIndex) -> FastAPI:
     """The ASGI application that answers from the index in service."""
-    app = FastAPI(title="Citewell", version=version("citewell"), description=_DESCRIPTION)
+    # A redirect to the right address would repeat a question that stands in the wrong one.
+    app = FastAPI(
+        title="Citewell", version=version("citewell"), description=_DESCRIPTION, redirect_slashes=False
+    )
     install_problem_handlers(app)
     _install_questions(app, live)
     _install_operation(app, live)

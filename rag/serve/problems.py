@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import uuid
 from collections.abc import Sequence
-from http import HTTPStatus
+from http import HTTPMethod, HTTPStatus
 from typing import Any, cast
 
 from fastapi import FastAPI, Request
@@ -113,9 +114,14 @@ async def _on_http(request: Request, error: Exception) -> Response:
     if error.status_code == HTTPStatus.NOT_FOUND:
         detail = "There is nothing at this address; the routes are listed at /docs."
     elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        detail = f"{request.url.path} does not take {request.method}."
+        detail = f"{request.url.path} does not take {known_method(request.method)}."
     headers = dict(error.headers) if error.headers else None
     return problem_response(error.status_code, detail, headers=headers)
+
+
+def known_method(method: str) -> str:
+    """A method by its name; whatever else a client put in its place is not repeated."""
+    return method if method in HTTPMethod.__members__ else "this method"
 
 
 async def _on_citewell(_request: Request, error: Exception) -> Response:
@@ -146,7 +152,9 @@ class _LastResort:
 
         try:
             await self._app(scope, receive, watch)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the client gets no trace of it
+        except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 - a panic of the search library is no Exception
             _log.error("unforeseen %s at %s", type(error).__name__, _place(error))
             if scope["type"] != "http" or started:
                 raise _Hidden from None

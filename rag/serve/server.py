@@ -17,6 +17,7 @@ from fastapi import FastAPI
 from uvicorn.config import LOGGING_CONFIG
 
 from rag.errors import SettingsError
+from rag.serve.problems import known_method
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -47,7 +48,13 @@ def run(app: FastAPI, listener: socket.socket) -> None:
     # Once uvicorn has shut down it raises the signal again, which would end the process as a failure.
     signal.signal(signal.SIGTERM, _leave)
     with suppress(KeyboardInterrupt):
-        uvicorn.Server(uvicorn.Config(app, log_config=_log_config())).run(sockets=[listener])
+        uvicorn.Server(_config(app)).run(sockets=[listener])
+
+
+def _config(app: FastAPI) -> uvicorn.Config:
+    # Whatever stands in X-Forwarded-For would be logged as the client, and uvicorn logs the whole address
+    # of a WebSocket. Nothing here needs either.
+    return uvicorn.Config(app, log_config=_log_config(), proxy_headers=False, ws="none")
 
 
 def _leave(_signal: int, _frame: FrameType | None) -> None:
@@ -62,11 +69,11 @@ def _log_config() -> dict[str, object]:
 
 
 class _RouteOnly(logging.Filter):
-    """Cuts an access line down to the route: a question may stand in an address by mistake."""
+    """Cuts an access line down to method and route: a question may stand in an address by mistake."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if isinstance(record.args, tuple) and len(record.args) == 5:
             client, method, address, http, status = record.args
             route = "/…" if status == HTTPStatus.NOT_FOUND else str(address).partition("?")[0]
-            record.args = (client, method, route, http, status)
+            record.args = (client, known_method(str(method)), route, http, status)
         return True

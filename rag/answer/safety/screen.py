@@ -19,8 +19,8 @@ __all__ = ["CODES", "Alarm", "Screen", "load_screen"]
 
 # What a rule adds to the network's log-odds, and from which sum on a message rings: measured on messages
 # that neither had seen (docs/safety.md).
-RULE_ODDS = 3.5
-RINGS_FROM = {"crisis": -1.0, "urgent_symptoms": -0.5}
+RULE_ODDS = 3.0
+RINGS_FROM = {"crisis": -2.0, "urgent_symptoms": -0.5}
 BY_CLASSIFIER = "classifier"
 
 

@@ -78,7 +78,7 @@ def to_response(answer: Answer) -> AskResponse:
     return AskResponse(
         request_id=answer.request_id,
         status=answer.status,
-        confidence=answer.confidence and round(answer.confidence, 4),
+        confidence=answer.confidence and round(answer.confidence, 6),
         answer=ExtractModel.model_validate(answer.answer) if answer.answer else None,
         passages=[PassageModel.model_validate(passage) for passage in answer.passages],
         notices=[NoticeModel.model_validate(notice) for notice in answer.notices],
