@@ -17,7 +17,6 @@ from rag.corpus.licensing import (
     LicenseStatus,
     LicenseTerms,
     is_pdq_summary,
-    license_rule,
     load_licenses,
 )
 from rag.errors import SettingsError
@@ -138,23 +137,23 @@ def test_a_known_licence_gives_its_attribution_and_limits(
     ("key", "written"), [(key, written) for key, some in SPELLINGS.items() for written in [key, *some]]
 )
 def test_a_licence_is_known_however_it_is_spelled(key: str, written: str) -> None:
-    rule = license_rule(written)
+    rule = load_licenses().rule(written)
     assert rule is not None
-    assert rule == license_rule(key)
-    others = {license_rule(other).title for other in SPELLINGS if other != key}  # type: ignore[union-attr]
+    assert rule == load_licenses().rule(key)
+    others = {load_licenses().rule(other).title for other in SPELLINGS if other != key}  # type: ignore[union-attr]
     assert rule.title not in others
 
 
 @pytest.mark.parametrize("written", [*STRANGE, *NARROWED])
 def test_a_licence_that_is_not_known_is_told_as_unknown_and_asks_nothing(written: str) -> None:
-    assert license_rule(written) is None
+    assert load_licenses().rule(written) is None
     terms = load_licenses().terms(page(written))
     assert terms == LicenseTerms(status=LicenseStatus.UNKNOWN, attribution=None, limits=())
 
 
 @pytest.mark.parametrize("written", [None, ""])
 def test_a_missing_licence_is_told_as_missing(written: str | None) -> None:
-    assert license_rule(written) is None
+    assert load_licenses().rule(written) is None
     terms = load_licenses().terms(page(written))
     assert terms == LicenseTerms(status=LicenseStatus.MISSING, attribution=None, limits=())
 

@@ -153,3 +153,14 @@ def test_an_unreadable_page_does_not_keep_others_from_being_looked_at(run: Lint,
     out = run(*DAY).out
     assert out.count("file/unreadable: ") == 4
     assert "a.md:18: note heading/empty" in out
+
+
+def test_a_license_of_the_operators_own_is_known(run: Lint, tmp_path: Path) -> None:
+    own = tmp_path / "licenses.yaml"
+    own.write_text('licenses: {house: {names: [], title: House, attribution: "{title}"}}', encoding="utf-8")
+    folder = tmp_path / "pages"
+    folder.mkdir()
+    (folder / "a.md").write_text("---\ntitle: A\nlicense: house\n---\n\nWords.\n", encoding="utf-8")
+    rule = "front-matter/unknown-license"
+    assert rule in run(str(folder), "--select", rule).out
+    assert rule not in run(str(folder), "--select", rule, RAG_LICENSES=str(own)).out

@@ -15,7 +15,7 @@ from rag.answer.answerer import Answerer
 from rag.answer.safety.classifier import OUTPUTS, Classifier, Network, grams, load_classifier
 from rag.answer.safety.rules import CODES, load_rules
 from rag.answer.safety.screen import BY_CLASSIFIER, RINGS_FROM, RULE_ODDS, Screen, load_screen
-from rag.encoders.base import Encoder
+from rag.encoders.base import Encoder, Vectors
 
 GOLD = Path(__file__).parent / "gold"
 
@@ -153,29 +153,22 @@ def test_half_of_the_development_messages_are_hard_negatives() -> None:
         assert sum(not expected for _, expected in given_messages) >= len(given_messages) / 2
 
 
-def test_a_follow_up_is_screened_by_its_own_words(samples_index: Path) -> None:
+def test_a_follow_up_is_screened_by_its_own_words(
+    samples_index: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its vector holds names of an earlier turn, which are no part of the message."""
+    seen: list[bool] = []
+    odds = Classifier.odds
+
+    def watched(self: Classifier, text: str, vector: Vectors | None, fingerprint: str) -> dict[str, float]:
+        seen.append(vector is not None)
+        return odds(self, text, vector, fingerprint)
+
+    monkeypatch.setattr(Classifier, "odds", watched)
     answerer = Answerer.open(samples_index)
     try:
-        seen: list[object] = []
-        screen = answerer._screen
-
-        def watched(text: str, vector: object = None, fingerprint: str = "") -> tuple[()]:
-            seen.append(vector)
-            return ()
-
-        object.__setattr__(answerer, "_screen", replace_alarms(screen, watched))
         answerer.ask("does it cause fever?", history=["What is tarlatamab for?"])
         answerer.ask("does cisplatin cause fever?", history=["What is tarlatamab for?"])
-        assert [vector is None for vector in seen] == [True, False]
     finally:
         answerer.close()
-
-
-def replace_alarms(screen: Screen, alarms: object) -> object:
-    class Watched:
-        version = screen.version
-
-    watched = Watched()
-    watched.alarms = alarms  # type: ignore[attr-defined]
-    return watched
+    assert seen == [False, True]

@@ -73,6 +73,7 @@ def lint(
     SARIF are always complete. Rules can be chosen by the beginning of their names, as in
     '--select front-matter --ignore front-matter/missing-language'.
     """
+    from rag.corpus.licensing import load_licenses
     from rag.corpus.linting.findings import Severity
     from rag.corpus.linting.linter import lint as look_at
 
@@ -88,6 +89,7 @@ def lint(
                 select=select or (),
                 ignore=ignore or (),
                 max_bytes=settings.max_file_bytes,
+                licenses=load_licenses(settings.licenses),
                 on_progress=on_progress,
             )
         _tell(report, output, most)

@@ -132,11 +132,6 @@ def load_licenses(path: Path | None = None) -> Licenses:
     return Licenses(own if path is None else _merged(own, _read(path.name, _text_of(path))))
 
 
-def license_rule(name: str | None) -> LicenseRule | None:
-    """The packaged rule for a licence, None for one that is not known."""
-    return load_licenses().rule(name)
-
-
 def is_pdq_summary(metadata: Metadata) -> bool:
     """Whether a document is one of NCI's PDQ summaries, by its title or by its address at NCI.
 

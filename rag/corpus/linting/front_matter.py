@@ -11,7 +11,6 @@ from rapidfuzz.distance import OSA
 from rag.corpus.document import Metadata
 from rag.corpus.freshness import FREQUENCIES, is_known_frequency
 from rag.corpus.frontmatter import KNOWN_KEYS, parse_metadata, split_front_matter
-from rag.corpus.licensing import license_rule
 from rag.corpus.linting.findings import Finding
 from rag.corpus.linting.page import Folder, Page, quoted
 from rag.corpus.policy import PATIENT, PROFESSIONAL
@@ -128,7 +127,7 @@ def strange_values(page: Page, folder: Folder) -> Iterator[Finding]:
     if metadata.language and not _LANGUAGE.fullmatch(metadata.language):
         message = f"the language {quoted(metadata.language)} is no code; write 'en', 'es' or 'pt-BR'"
         yield page.finding("front-matter/malformed-language", message, key="language")
-    if metadata.license and license_rule(metadata.license) is None:
+    if metadata.license and folder.licenses.rule(metadata.license) is None:
         message = (
             f"the licence {quoted(metadata.license)} is unknown, so nobody can tell what it asks for; "
             "write 'public_domain', 'CC-BY-4.0' or the like, or add a rule for it"

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
+from rag.corpus.licensing import Licenses, load_licenses
 from rag.corpus.linting import body, front_matter, trust
 from rag.corpus.linting.corpus import Abstract, abstract, across
 from rag.corpus.linting.findings import RULES, Finding, Severity, chosen_rules
@@ -95,16 +96,18 @@ def lint(
     select: Sequence[str] = (),
     ignore: Sequence[str] = (),
     max_bytes: int = MAX_FILE_BYTES,
+    licenses: Licenses | None = None,
     on_progress: OnProgress | None = None,
 ) -> LintReport:
     """Look at every markdown file below `folder` as on the day `as_of`.
 
-    `select` and `ignore` are beginnings of rule ids. Raises `EmptyCorpus` for a folder without a markdown
-    file, and `InvalidRequest` for a rule that does not exist.
+    `select` and `ignore` are beginnings of rule ids, `licenses` those that are known. Raises
+    `EmptyCorpus` for a folder without a markdown file, and `InvalidRequest` for a rule that does not
+    exist.
     """
     chosen = chosen_rules(select, ignore)
     files, others = find_files(folder)
-    context = Folder(as_of, _all_files(folder))
+    context = Folder(as_of, _all_files(folder), licenses or load_licenses())
     gathered = _Gathered()
     for number, file in enumerate(files, 1):
         _look_at(file, folder, context, max_bytes, gathered)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
 
 from rag.corpus.document import Document, Metadata
+from rag.corpus.licensing import Licenses, load_licenses
 from rag.corpus.linting.findings import RULES, Finding
 from rag.corpus.markdown import Section, sections
 
@@ -26,10 +27,11 @@ _LONGEST_QUOTE = 60
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """What a check needs to know besides the page: the day, and the files beside it."""
+    """What a check needs to know besides the page: the day, the files beside it, known licences."""
 
     as_of: date
     files: frozenset[str]
+    licenses: Licenses = field(default_factory=load_licenses)
 
 
 @dataclass(frozen=True, slots=True)
