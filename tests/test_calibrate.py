@@ -33,6 +33,13 @@ from rag.evaluate.calibrate import (
     measure,
     observe,
 )
+from rag.evaluate.calibration_report import (
+    diagrams,
+    quality_table,
+    reliability_table,
+    risk_table,
+    status_table,
+)
 from rag.evaluate.labelled import LabelledQuestion
 from rag.evaluate.questions import JudgedText, Question
 from rag.evaluate.regression import Matrix
@@ -257,6 +264,39 @@ def test_joined_observations_stand_one_behind_the_other() -> None:
         assert (again.evidence == part.evidence).all()
         assert (again.vectors == part.vectors).all()
         assert (again.answered == part.answered).all()
+
+
+# The report
+
+
+def test_the_tables_hold_what_a_hand_would_count() -> None:
+    measured = Measured(
+        questions=[
+            question("a", "a", answerable=True),
+            question("b", "b", answerable=True, answered=False),
+            replace(question("c", "c", answerable=False), kind="off_topic"),
+        ],
+        answered=[True, False, False],
+        confidences=[0.5, 0.9, 0.1],
+    )
+    quality = quality_table(measured, how="by hand")
+    assert [value for _, value in quality.rows] == ["1.000", "0.500", "0.500"]
+    counted = "3 questions, by hand: the documents answer 2, and the top passages 1 of them."
+    assert quality.notes == (counted,)
+    assert reliability_table(measured).rows == (
+        ("0.1-0.2", "1", "0.100", "0.000"),
+        ("0.5-0.6", "1", "0.500", "1.000"),
+        ("0.9-1.0", "1", "0.900", "0.000"),
+    )
+    expected = {("0.333", "1.000"), ("0.667", "0.500"), ("1.000", "0.667")}
+    assert set(risk_table(measured).rows) == expected
+    assert status_table(measured, answered_from=0.9, uncertain_from=0.5).rows == (
+        ("yes", "any", "1", "1", "0"),
+        ("no", "off_topic", "0", "0", "1"),
+    )
+    drawn = diagrams(measured)
+    assert "bar [0.000, 1.000, 0.000]\n    line [0.100, 0.500, 0.900]" in drawn
+    assert "line [1.000, 1.000, 1.000, 1.000, 0.500, 0.500, 0.500, 0.500, 0.667, 0.667]" in drawn
 
 
 # Asking

@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from rag.corpus.document import Chunk
 from rag.corpus.quotes import Sentence, sentences_of
 from rag.index.backend import Backend, StoredChunk, Term
 
@@ -22,6 +23,10 @@ _DEPTH = 3
 # Each rank further down, a passage's sentences count so much less.
 _FALL = 0.9
 _FEWEST_WORDS = 4
+# Synonyms find the passage; a sentence that only says what the pages call it answers little.
+_SYNONYM_SHARE = 0.4
+# What title and headings say already holds for every sentence below them.
+_TOLD_SHARE = 0.3
 # Long sentences hold more words by chance alone.
 _USUAL_WORDS = 20
 
@@ -68,15 +73,19 @@ class Extractor:
         """The answer, and the highlights of each passage; None when there is no sentence to quote."""
         weights = self._weights(terms)
         candidates = [
-            [
-                _Candidate(rank, sentence, self._weight(sentence.text, weights))
-                for sentence in sentences_of(stored.chunk.markdown, stored.chunk.text)
-                if _speaks_for_itself(sentence.text)
-            ]
-            for rank, stored in enumerate(passages, start=1)
+            self._candidates(rank, one.chunk, weights) for rank, one in enumerate(passages, start=1)
         ]
         highlights = [_highlights(of_passage) for of_passage in candidates]
         return _answer([one for some in candidates[:_DEPTH] for one in some], passages), highlights
+
+    def _candidates(self, rank: int, chunk: Chunk, weights: Mapping[str, float]) -> list[_Candidate]:
+        told = set(self._backend.stems(chunk.context))
+        here = {stem: weight * (_TOLD_SHARE if stem in told else 1) for stem, weight in weights.items()}
+        return [
+            _Candidate(rank, sentence, self._weight(sentence.text, here))
+            for sentence in sentences_of(chunk.markdown, chunk.text)
+            if _speaks_for_itself(sentence.text)
+        ]
 
     def _weights(self, terms: Sequence[Term]) -> dict[str, float]:
         """Each stem of the question's terms with its weight times its inverse document frequency."""
@@ -85,7 +94,8 @@ class Extractor:
         for term in terms:
             for stem in self._backend.stems(term.text)[:1]:
                 rarity = math.log(1 + chunks / (1 + self._counts.get(stem, 0)))
-                weights[stem] = max(weights.get(stem, 0.0), term.weight * rarity)
+                share = term.weight if term.weight >= 1 else term.weight * _SYNONYM_SHARE
+                weights[stem] = max(weights.get(stem, 0.0), share * rarity)
         return weights
 
     def _weight(self, text: str, weights: Mapping[str, float]) -> float:
