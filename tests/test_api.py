@@ -826,7 +826,7 @@ def test_a_real_server_judges_cites_and_warns_as_the_library_does(server: Server
     expected = samples.ask(
         question, as_of=date(2030, 1, 1), strict_license=True, top_k=3, include=["receipt"]
     )
-    assert (answer["status"], answer["confidence"]) == (expected.status, round(expected.confidence or 0, 4))
+    assert (answer["status"], answer["confidence"]) == (expected.status, round(expected.confidence or 0, 6))
     assert expected.answer
     assert answer["answer"]["text"] == expected.answer.text
     assert [notice["message"] for notice in answer["notices"]] == [one.message for one in expected.notices]

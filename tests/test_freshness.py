@@ -272,9 +272,3 @@ def test_a_collection_date_is_that_of_the_most_pages_of_a_source(
             if of_source.count(day) >= 3 and of_source.count(day) > len(of_source) / 2:
                 expected[source] = day
     assert collection_dates(page(day, source) for source, day in drawn) == expected
-
-
-def test_a_review_that_is_yet_to_come_says_nothing_of_the_day() -> None:
-    due = REVIEWED + timedelta(days=365)
-    assert freshness(due, REVIEWED - timedelta(days=1), reviewed=REVIEWED) is Freshness.UNKNOWN
-    assert freshness(due, REVIEWED, reviewed=REVIEWED) is Freshness.CURRENT

@@ -72,7 +72,7 @@ def cite(stored: StoredChunk, *, rank: int, provenance: Provenance, as_of: date)
         last_reviewed=metadata.last_reviewed,
         review_frequency=metadata.review_frequency,
         review_due=due,
-        freshness=freshness(due, as_of, reviewed=metadata.last_reviewed),
+        freshness=freshness(due, as_of),
         review_evidence=evidence,
         audience=metadata.audience,
         audience_claim=metadata.audience_claim,

@@ -85,13 +85,13 @@ def review_due(last_reviewed: date | None, frequency: str | None) -> date | None
         return None
 
 
-def freshness(due: date | None, as_of: date, *, reviewed: date | None = None) -> Freshness:
+def freshness(due: date | None, as_of: date) -> Freshness:
     """How current a page is on the day `as_of` whose review is due on the day `due`.
 
-    It is `due` from 30 days before that day up to it, and `overdue` after it. A review that is yet to
-    come (`reviewed` after `as_of`) says nothing of that day.
+    It is `due` from 30 days before that day up to it, and `overdue` after it. A review date that is yet
+    to come is for the linter to tell.
     """
-    if due is None or (reviewed is not None and reviewed > as_of):
+    if due is None:
         return Freshness.UNKNOWN
     if as_of > due:
         return Freshness.OVERDUE
