@@ -35,7 +35,8 @@ _POWER = re.compile(r"(?<=\d)<sup>(?=[-+−]?\d)", re.IGNORECASE)
 _BREAKING_HTML = re.compile(r"</?(?:br|p|div|li|tr|td|th|h[1-6]|hr|dd|dt)\b", re.IGNORECASE)
 # A noncharacter stands where a reference mark was, until its brackets are found.
 _MARK = "\ufdd0"
-_BRACKETED = rf"(?:\[(?:{_MARK}[ ,;–-]*)+\])++"
+# Atomic rather than possessive: Python 3.11.2 takes a character too many after a possessive group.
+_BRACKETED = rf"(?>(?:\[(?:{_MARK}[ ,;–-]*)+\])+)"
 _MARKS = re.compile(rf" ?{_BRACKETED}(?![\w(\[])|{_BRACKETED}|{_MARK}")
 
 # The text and the target of a link, as they are written.

@@ -31,7 +31,7 @@ _MONTHS = {"jan", "feb", "mar", "apr", "jun", "jul", "aug", "sep", "sept", "oct"
 _ABBREVIATIONS = frozenset(_TITLES | _SHORT_WORDS | _PLACES | _MONTHS)
 _END = re.compile(
     r"""(?<![.!?…]) [.!?…]++
-        (?: \[\[[^\[\]\s]*\]\(\#cit/[^()\s]*\)\] | ["'”’)\]*_] )*+  # closing signs and marks
+        (?> (?: \[\[[^\[\]\s]*\]\(\#cit/[^()\s]*\)\] | ["'”’)\]*_] )* )  # closing signs and marks
         \s+ (?= [*_"'“‘(\[]* [A-Z0-9À-ÞΑ-Ω] | [-•] )""",
     re.VERBOSE,
 )
