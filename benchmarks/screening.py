@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,17 +27,23 @@ from rag.answer.safety.screen import Screen
 from rag.encoders.base import Encoder, Vectors
 from rag.encoders.loading import load_encoder
 from rag.evaluate.report import Table
+from rag.search.lay_terms import load_lay_terms
 
 ROOT = Path(__file__).resolve().parent.parent
 GOLD = ROOT / "tests" / "gold"
 STORED = ROOT / "rag" / "answer" / "safety" / FILE_NAME
 
 _HIDDEN = 16
-_EPOCHS = 50
+_EPOCHS = 30
 _BATCH = 256
 _DROPPED = 0.5
+_DROPPED_GRAMS = 0.15
 # A gram of fewer messages says more about them than about language.
 _FEWEST = 3
+# Of the lay terms so many are taken, or they would outweigh the messages.
+_ONE_PHRASE_IN = 3
+# What harmless sentences are drawn from.
+_SHORT = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +64,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     encoder = load_encoder("bundled", cache=options.cache)
-    known = [*read("urgent-rules", encoder), *read("urgent-train", encoder)]
+    known = [*read("urgent-rules", encoder), *read("urgent-train", encoder), *ordinary(encoder)]
     development, held_out = read("urgent-dev", encoder), read("urgent-heldout", encoder)
     blind = train(known, encoder, version="blind")
     tell("Blind, development set", development, encoder, lambda _: blind)
@@ -67,6 +74,11 @@ def main() -> None:
         for fold in range(5)
     }
     tell("By folds, development set", development, encoder, lambda one: folds[one.fold])
+    for count in (3, 7):
+        behind = padded(held_out, known, encoder, count, seed=1)
+        tell(f"Blind, held-out set with {count} harmless sentences around", behind, encoder, lambda _: blind)
+    asked = questions("confidence-heldout", encoder)
+    tell("Blind, questions of the confidence's held-out set", asked, encoder, lambda _: blind)
     if options.write:
         everything = [*known, *development, *held_out]
         store(train(everything, encoder, version=f"{len(everything)}"), STORED)
@@ -83,22 +95,64 @@ def read(name: str, encoder: Encoder) -> list[Message]:
     ]
 
 
+def ordinary(encoder: Encoder) -> list[Message]:
+    """What is typed into a search box, all to stay quiet: questions, names of drugs, small talk."""
+    lay_terms = load_lay_terms().expansions
+    phrases = sorted({" ".join(key) for key in lay_terms})[::_ONE_PHRASE_IN]
+    asked = [one for name in ("confidence-dev", "seeds") for one in questions(name, encoder)]
+    return [*asked, *read("urgent-chat", encoder), *_quiet(phrases, encoder)]
+
+
+def questions(name: str, encoder: Encoder) -> list[Message]:
+    """The questions of a set for the confidence, but for those that tell of an emergency."""
+    lines = (GOLD / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
+    return _quiet([json.loads(line)["question"] for line in lines], encoder)
+
+
+def _quiet(texts: Sequence[str], encoder: Encoder) -> list[Message]:
+    rules = load_rules()
+    kept = [text for text in texts if not rules.alarms(text)]
+    vectors = encoder.encode_queries(kept)
+    return [Message(text, frozenset(), -1, vector) for text, vector in zip(kept, vectors, strict=True)]
+
+
+def padded(
+    messages: Sequence[Message], harmless: Sequence[Message], encoder: Encoder, count: int, *, seed: int
+) -> list[Message]:
+    """The messages, each in the midst of `count` messages that stay quiet."""
+    chance = random.Random(seed)  # noqa: S311 - nothing secret
+    quiet = [one.text for one in harmless if not one.expected and len(one.text) < _SHORT]
+    texts = []
+    for one in messages:
+        around = chance.sample(quiet, count)
+        around.insert(chance.randint(0, count), one.text)
+        texts.append(" ".join(_ended(text) for text in around))
+    vectors = encoder.encode_queries(texts)
+    return [
+        Message(text, one.expected, one.fold, vector)
+        for text, one, vector in zip(texts, messages, vectors, strict=True)
+    ]
+
+
+def _ended(text: str) -> str:
+    return text if text.endswith((".", "?", "!")) else f"{text}."
+
+
 def train(messages: Sequence[Message], encoder: Encoder, *, version: str) -> Classifier:
-    """Two networks on the same messages: with their vectors and without."""
+    """Two networks on the same messages, alone and in the midst of others: with vectors and without."""
+    longer = [
+        one
+        for count in (1, 3)
+        for one in padded(messages[count // 2 :: 2], messages, encoder, count, seed=count)
+    ]
+    # Pairs of words across the border of two messages say nothing.
     vocabulary = _vocabulary(messages)
-    words = np.zeros((len(messages), len(vocabulary)), dtype=np.float32)
-    for row, one in enumerate(messages):
-        places = [vocabulary[gram] for gram in grams(one.text) if gram in vocabulary]
-        words[row, places] = 1 / np.sqrt(max(1, len(places)))
-    vectors = np.stack([one.vector for one in messages])
-    labels = np.array([[code in one.expected for code in OUTPUTS] for one in messages], dtype=np.float32)
-    size = len(vocabulary)
     return Classifier(
         version=version,
         encoder_fingerprint=encoder.fingerprint,
         vocabulary=vocabulary,
-        with_meaning=_fitted(np.column_stack([words, vectors]), labels, size),
-        words_alone=_fitted(words, labels, size),
+        with_meaning=_fitted(messages, vocabulary, meaning=True),
+        words_alone=_fitted([*messages, *longer], vocabulary, meaning=False),
     )
 
 
@@ -110,30 +164,49 @@ def _vocabulary(messages: Sequence[Message]) -> dict[str, int]:
     return {gram: place for place, gram in enumerate(sorted(g for g, n in counts.items() if n >= _FEWEST))}
 
 
-def _fitted(rows: np.ndarray, labels: np.ndarray, words: int) -> Network:
+def _fitted(messages: Sequence[Message], vocabulary: dict[str, int], *, meaning: bool) -> Network:
+    places = [
+        torch.tensor([vocabulary[gram] for gram in grams(one.text) if gram in vocabulary]) for one in messages
+    ]
+    labels = torch.tensor([[float(code in one.expected) for code in OUTPUTS] for one in messages])
+    # Without vectors the layer learns nothing but the bias.
+    vectors = torch.from_numpy(np.stack([one.vector for one in messages])) if meaning else None
+    seen = vectors if vectors is not None else torch.zeros(len(messages), 1)
     torch.manual_seed(0)
-    given, wanted = torch.from_numpy(rows), torch.from_numpy(labels)
-    hidden = torch.nn.Linear(rows.shape[1], _HIDDEN)
+    bag = torch.nn.EmbeddingBag(len(vocabulary), _HIDDEN, mode="sum")
+    torch.nn.init.uniform_(bag.weight, -0.01, 0.01)
+    turned = torch.nn.Linear(seen.shape[1], _HIDDEN)
     output = torch.nn.Linear(_HIDDEN, len(OUTPUTS))
-    model = torch.nn.Sequential(
-        torch.nn.Dropout(_DROPPED * 0.3), hidden, torch.nn.ReLU(), torch.nn.Dropout(_DROPPED), output
-    )
-    optimizer = torch.optim.AdamW(model.parameters(), lr=0.003, weight_decay=0.02)
+    parts = torch.nn.ModuleList([bag, turned, output])
+    optimizer = torch.optim.AdamW(parts.parameters(), lr=0.003, weight_decay=0.02)
     for _ in range(_EPOCHS):
-        order = torch.randperm(len(given))
+        order = torch.randperm(len(places))
         for batch in (order[at : at + _BATCH] for at in range(0, len(order), _BATCH)):
             optimizer.zero_grad()
-            loss = torch.nn.functional.binary_cross_entropy_with_logits(model(given[batch]), wanted[batch])
+            hidden = _summed(bag, [places[place] for place in batch.tolist()])
+            hidden = hidden + turned(seen[batch])
+            hidden = torch.nn.functional.dropout(torch.relu(hidden), _DROPPED)
+            loss = torch.nn.functional.binary_cross_entropy_with_logits(output(hidden), labels[batch])
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
-    into = hidden.weight.detach().numpy().T
     return Network(
-        words=into[:words],
-        meaning=into[words:] if len(into) > words else None,
-        bias=hidden.bias.detach().numpy(),
+        words=bag.weight.detach().numpy(),
+        meaning=turned.weight.detach().numpy().T if meaning else None,
+        bias=turned.bias.detach().numpy(),
         output=output.weight.detach().numpy().T,
         output_bias=output.bias.detach().numpy(),
     )
+
+
+def _summed(bag: torch.nn.EmbeddingBag, places: Sequence[torch.Tensor]) -> torch.Tensor:
+    """The sum over each message's grams, some dropped, divided by the root of their number."""
+    lengths = torch.tensor([len(one) for one in places])
+    flat = torch.cat(list(places)).long()
+    offsets = torch.cat([torch.zeros(1, dtype=torch.long), lengths.cumsum(0)[:-1]])
+    share = (1 / lengths.clamp(min=1).sqrt()).repeat_interleave(lengths)
+    kept = (torch.rand(len(flat)) > _DROPPED_GRAMS) / (1 - _DROPPED_GRAMS)
+    found: torch.Tensor = bag(flat, offsets, per_sample_weights=share * kept)
+    return found
 
 
 def store(classifier: Classifier, file: Path) -> None:
@@ -173,7 +246,7 @@ def _row(name: str, messages: Sequence[Message], rung: Sequence[set[str]]) -> tu
     shares = []
     for code in OUTPUTS:
         hits = [code in found for one, found in zip(messages, rung, strict=True) if code in one.expected]
-        shares.append(f"{sum(hits)}/{len(hits)} ({np.mean(hits):.3f})")
+        shares.append(f"{sum(hits)}/{len(hits)} ({np.mean(hits):.3f})" if hits else "-")
     false = [bool(found) for one, found in zip(messages, rung, strict=True) if not one.expected]
     return name, *shares, f"{sum(false)}/{len(false)} ({np.mean(false):.3f})"
 

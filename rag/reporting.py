@@ -124,7 +124,8 @@ def _standing(answer: Answer) -> str:
         if answer.confidence is None:
             return (
                 "No answer: no document passes the filters (without status=... only active ones are "
-                "searched, without audience=professional none for professionals)."
+                "searched, without audience=professional none for professionals, and with a strict "
+                "license none whose terms are missing or not known)."
             )
         nearest = "the nearest passages follow." if answer.passages else f"see them with {_LOW_CONFIDENCE}."
         return f"No answer: the passages found probably do not answer this ({_sure(answer)}); {nearest}"

@@ -324,8 +324,8 @@ def test_the_command_says_a_line_for_all_that_differs_and_ends_with_one(rag: Rag
 
 def test_the_command_says_when_the_question_cannot_be_compared(rag: Rag, answer: Path) -> None:
     result = replayed(rag, answer, RAG_HASH_KEY="another key of theirs")
-    assert (result.status, result.out) == (0, "identical\n")
-    assert result.err == "the question was hashed with another key and cannot be compared\n"
+    assert (result.status, result.err) == (1, "")
+    assert result.out == "identical, but for the question: it was hashed with another key\n"
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"receipt": null}', '{"version": 1, "request": []}'])

@@ -172,3 +172,30 @@ def test_a_follow_up_is_screened_by_its_own_words(
     finally:
         answerer.close()
     assert seen == [False, True]
+
+
+CRIES = (
+    ("I want to kill myself.", "crisis"),
+    ("I am coughing up blood.", "urgent_symptoms"),
+    ("I have a fever of 103 and had chemo last week.", "urgent_symptoms"),
+)
+HARMLESS = ("Thank you for your help.", "My dog is called Rex.", "The weather is nice today.")
+
+
+@pytest.mark.parametrize(("cry", "code"), CRIES)
+def test_harmless_sentences_around_do_not_silence_a_cry(cry: str, code: str, bundled: Encoder) -> None:
+    for message in (f"{cry} {' '.join(HARMLESS)}", f"{' '.join(HARMLESS)} {cry}", f"{HARMLESS[0]} {cry}"):
+        vector = bundled.encode_queries([message])[0]
+        assert code in {one.code for one in load_screen().alarms(message, vector, bundled.fingerprint)}
+
+
+def test_questions_that_people_search_by_ring_seldom(bundled: Encoder) -> None:
+    """The held-out questions were never trained on; the few that ring tell of a symptom."""
+    lines = (GOLD / "confidence-heldout.jsonl").read_text("utf-8").splitlines()
+    asked = [json.loads(line)["question"] for line in lines]
+    vectors = bundled.encode_queries(asked)
+    rung = [
+        load_screen().alarms(text, vector, bundled.fingerprint)
+        for text, vector in zip(asked, vectors, strict=True)
+    ]
+    assert sum(map(bool, rung)) <= 0.06 * len(asked)

@@ -573,3 +573,17 @@ def test_the_command_tells_an_error_in_one_line(
 def test_the_command_lets_no_escape_sequence_through(run: Callable[..., tuple[int, str, str]]) -> None:
     _, out, _ = run("\x1b[2JYes.", "--cite", "drugs/morphine")
     assert "\x1b" not in out
+
+
+def test_more_documents_than_can_be_read_at_once_are_refused(
+    samples_index: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from rag.answer import verify as module
+
+    monkeypatch.setattr(module, "MAX_CITED_TEXT", 20_000)
+    backend = LocalIndex.open(samples_index)
+    doc_ids = [doc_id for doc_id, _ in backend.catalog()]
+    with pytest.raises(InvalidRequest, match="cite passages"):
+        Verifier(backend).verify("Rest.", doc_ids)
+    assert Verifier(backend).verify("Rest.", doc_ids[:1]).sentences
+    backend.close()

@@ -18,6 +18,8 @@ _KEY_BYTES = 32
 # A file that holds less is a broken one: a short key can be tried out.
 _FEWEST_BYTES = 16
 _SHOWN = 16
+# Made once, so that all answerers of a process share it where no file can.
+_FALLBACK = secrets.token_bytes(_KEY_BYTES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +45,13 @@ def load_question_hash(root: Path | None, key: str | None = None) -> QuestionHas
     """
     if key is not None:
         return QuestionHash(key.encode("utf-8", "surrogateescape"))
-    fresh = secrets.token_bytes(_KEY_BYTES)
     if root is None:
-        return QuestionHash(fresh)
-    return QuestionHash(_read(root / _FILE) or _kept(root / _FILE, fresh))
+        return QuestionHash(_FALLBACK)
+    return QuestionHash(_read(root / _FILE) or _kept(root / _FILE))
 
 
-def _kept(file: Path, fresh: bytes) -> bytes:
+def _kept(file: Path) -> bytes:
+    fresh = secrets.token_bytes(_KEY_BYTES)
     # Whole or not at all: of two processes that begin together one finds the other's key.
     made = file.with_name(f".{_FILE}.{secrets.token_hex(4)}")
     try:
@@ -63,7 +65,7 @@ def _kept(file: Path, fresh: bytes) -> bytes:
         finally:
             made.unlink()
     except OSError:
-        return _read(file) or fresh
+        return _read(file) or _FALLBACK
     return fresh
 
 

@@ -46,27 +46,35 @@ class Notices:
         return self._by_code[code]
 
 
-@cache
 def load_notices(locale: str = "en-US", path: Path | None = None) -> Notices:
     """The packaged notices of `locale`, single messages overridden by the file at `path`.
 
-    In that file a locale takes precedence over "en", which speaks for every locale it does not name.
-    Raises `SettingsError` for an unknown locale or a file that cannot be used, and says what to write.
+    In that file a locale takes precedence over "en", which speaks for every locale it does not name; it
+    may bring a locale of its own, with all messages. Locales are compared without regard to case. Raises
+    `SettingsError` for an unknown locale or a file that cannot be used, and says what to write.
     """
-    packaged = _read_wording(FILE_NAME, (files(__package__) / FILE_NAME).read_text("utf-8"))
-    if locale not in packaged:
-        known = ", ".join(packaged)
-        raise SettingsError(
-            f"there are no notices for the locale '{locale}'; choose one of {known}; "
-            f"'{NEUTRAL}' names no telephone number and holds anywhere"
-        )
+    packaged = _packaged()
     own = {} if path is None else _read_own(path, tuple(packaged))
-    messages = packaged[locale] | own.get(NEUTRAL, {}) | own.get(locale, {})
+    wanted = locale.replace("_", "-").casefold()
+    known = {name.casefold(): name for name in (*packaged, *own)}
+    if wanted not in known:
+        raise SettingsError(
+            f"there are no notices for the locale '{locale}'; choose one of {', '.join(packaged)} "
+            f"('{NEUTRAL}' names no telephone number and holds anywhere), or write all its messages into a "
+            "file of your own"
+        )
+    locale = known[wanted]
+    messages = packaged.get(locale, {}) | own.get(NEUTRAL, {}) | own.get(locale, {})
     notices = {
         code: Notice(code=code, severity=severity, message=messages[code])
         for code, severity in SEVERITIES.items()
     }
     return Notices(locale=locale, _by_code=notices)
+
+
+@cache
+def _packaged() -> Wording:
+    return _read_wording(FILE_NAME, (files(__package__) / FILE_NAME).read_text("utf-8"))
 
 
 def _read_own(path: Path, known: tuple[str, ...]) -> Wording:
@@ -76,9 +84,14 @@ def _read_own(path: Path, known: tuple[str, ...]) -> Wording:
         reason = error.strerror if isinstance(error, OSError) else "it is not valid UTF-8"
         raise SettingsError(f"{path}: the notices cannot be read: {reason}") from None
     own = _read_wording(str(path), text)
-    for locale in own:
-        if locale not in known:
-            raise SettingsError(f"{path}: there is no locale '{locale}'; write one of {', '.join(known)}")
+    spelled = {name.casefold(): name for name in known}
+    own = {spelled.get(name.replace("_", "-").casefold(), name): said for name, said in own.items()}
+    for locale, messages in own.items():
+        if locale not in known and messages.keys() != SEVERITIES.keys():
+            raise SettingsError(
+                f"{path}: '{locale}' is none of {', '.join(known)}, so it needs all of "
+                f"{', '.join(SEVERITIES)}"
+            )
     return own
 
 

@@ -10,7 +10,7 @@ near one that is cited: true words with a wrong citation are mended otherwise th
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -28,6 +28,10 @@ __all__ = ["MAX_CITED", "MAX_TEXT", "VERDICTS", "Change", "SentenceCheck", "Veri
 
 MAX_TEXT = 20_000
 MAX_CITED = 50
+# Reading a million characters of markdown takes a second.
+MAX_CITED_TEXT = 2_000_000
+# So many sentences of one text are looked for in the rest of the index.
+_MOST_SEARCHED = 200
 VERDICTS = ("verbatim", "altered", "unsupported", "wrong_document")
 # Below, what two sentences share is mostly the words that any two share.
 _ALTERED = 0.6
@@ -90,9 +94,23 @@ class Verifier:
         `text` has 1 to 20,000 characters, `cited` 1 to 50 ids. Raises `InvalidRequest`.
         """
         _check(text, cited)
-        sources = [self._source(one) for one in dict.fromkeys(cited)]
+        sources = self._sources(dict.fromkeys(cited))
         checks = _Checks(text, sources, self._elsewhere)
         return Verification(sentences=tuple(check for span in claims(text) for check in checks.check(span)))
+
+    def _sources(self, cited: Iterable[str]) -> list[Source]:
+        found: list[Source] = []
+        size = 0
+        for one in cited:
+            found.append(self._source(one))
+            size += 0 if "#" in one else found[-1].size
+            if size > MAX_CITED_TEXT:
+                raise InvalidRequest(
+                    "cited",
+                    f"the documents have more than {MAX_CITED_TEXT:,} characters together; cite passages "
+                    "(chunk_id) instead",
+                )
+        return found
 
     def _source(self, cited: str) -> Source:
         """The sentences of a chunk or a document. A document's id may hold '#' as well."""
@@ -126,6 +144,7 @@ class _Checks:
     def __init__(self, text: str, sources: Sequence[Source], elsewhere: Elsewhere) -> None:
         self._text, self._sources, self._elsewhere = text, sources, elsewhere
         self._judged: dict[str, SentenceCheck] = {}
+        self._searched = 0
 
     def check(self, span: Span) -> Iterator[SentenceCheck]:
         """Judge one sentence, or its lines where one of them is whole without the others."""
@@ -151,7 +170,8 @@ class _Checks:
                     if not _case(read, source, place):
                         return _told(said, "verbatim", source, place)
         preferred = {source.doc_id for source in self._sources}
-        for read in all_read:
+        self._searched += 1
+        for read in all_read if self._searched <= _MOST_SEARCHED else ():
             for source, place in self._elsewhere.find(read, preferred):
                 if not _case(read, source, place):
                     return _told(said, "wrong_document", source, place)

@@ -68,14 +68,17 @@ def ask(
             reranker=settings.reranker,
             policy=policy_of(settings),
         )
-        answer = answerer.ask(
-            question,
-            top_k=settings.top_k,
-            filters=chosen,
-            history=history or (),
-            as_of=as_of.date() if as_of else None,
-            include=include or (),
-        )
+        try:
+            answer = answerer.ask(
+                question,
+                top_k=settings.top_k,
+                filters=chosen,
+                history=history or (),
+                as_of=as_of.date() if as_of else None,
+                include=include or (),
+            )
+        finally:
+            answerer.close()
         if as_json:
             from rag.reporting import tell_json
             from rag.serve.wire.answering import to_response

@@ -30,7 +30,7 @@ def replay(
         from rag.answer.answerer import Answerer
         from rag.answer.replay import is_comparable, read_receipt, version_of
         from rag.answer.replay import replay as asked_again
-        from rag.reporting import tell_note, tell_source
+        from rag.reporting import tell_source
 
         kept = read_receipt(receipt)
         answerer = Answerer.open(
@@ -41,11 +41,13 @@ def replay(
             version=version_of(kept, settings.index),
         )
         try:
-            if not is_comparable(kept, answerer.question_hash.key_id):
-                tell_note("the question was hashed with another key and cannot be compared")
+            comparable = is_comparable(kept, answerer.question_hash.key_id)
             differences = asked_again(kept, answerer, question, history or ())
         finally:
             answerer.close()
-        tell_source("".join(f"{line}\n" for line in differences or ["identical"]))
-    if differences:
+        same = (
+            "identical" if comparable else "identical, but for the question: it was hashed with another key"
+        )
+        tell_source("".join(f"{line}\n" for line in differences or [same]))
+    if differences or not comparable:
         raise typer.Exit(PARTLY_DONE)

@@ -116,6 +116,11 @@ class Source:
         covering = [one for one in self._around(first, last) if one.last > first and one.first < last]
         return covering[0].start, covering[-1].end
 
+    @property
+    def size(self) -> int:
+        """The characters of the document."""
+        return len(self._text)
+
     def text_at(self, span: Span) -> str:
         """What is read there."""
         return rendered(self._text[span[0] : span[1]])
