@@ -297,7 +297,7 @@ BAD_POLICIES: list[tuple[dict[str, str], str]] = [
     ({"RAG_NOTICES": "absent.yaml"}, "absent.yaml: the notices cannot be read"),
     ({"RAG_NOTICES": "broken.yaml"}, "broken.yaml, line 1: not valid YAML"),
     ({"RAG_NOTICES": "empty.yaml"}, "empty.yaml: write a locale"),
-    ({"RAG_NOTICES": "strange.yaml"}, "there is no locale 'xx'"),
+    ({"RAG_NOTICES": "strange.yaml"}, "'xx' is none of en, en-US"),
     ({"RAG_NOTICES": "."}, "the notices cannot be read"),
     ({"RAG_LICENSES": "absent.yaml"}, "absent.yaml"),
     ({"RAG_LICENSES": "broken.yaml"}, "broken.yaml"),

@@ -306,18 +306,21 @@ def _fail_after(*steps: Callable[[], object]) -> None:
 
 _RACE = """
 import sys
+import time
 from pathlib import Path
 from rag.errors import IndexLocked
 from rag.index.local.holding import holding
 from rag.index.local.layout import Layout
 
 root, done, refused = Path(sys.argv[1]), 0, 0
+print("ready", flush=True)
 sys.stdin.readline()
 while done < 50:
     try:
         with holding(Layout(root), "racing"):
             with (root / "inside").open("x"):
                 done += 1
+                time.sleep(0.001)
             (root / "inside").unlink()
     except IndexLocked:
         refused += 1
@@ -334,6 +337,8 @@ def test_of_many_processes_never_two_are_inside(layout: Layout) -> None:
             cleanup.enter_context(subprocess.Popen(command, text=True, **pipes))  # type: ignore[call-overload]
             for _ in range(4)
         ]
+        # All begin together, or one is done before the next has loaded what it needs.
+        assert [process.stdout.readline() for process in racing] == ["ready\n"] * 4
         for process in racing:
             process.stdin.write("go\n")
             process.stdin.flush()
