@@ -23,13 +23,7 @@ from rag.evaluate.calibrate import (
     measure,
     observe,
 )
-from rag.evaluate.calibration_report import (
-    diagrams,
-    quality_table,
-    reliability_table,
-    risk_table,
-    status_table,
-)
+from rag.evaluate.calibration_report import diagrams, tables_of
 from rag.evaluate.labelled import LabelledQuestion, read_labelled
 from rag.index.opening import OpenIndex, open_index
 from rag.search.retriever import Retriever
@@ -67,13 +61,7 @@ def _observed(opened: OpenIndex, questions: list[LabelledQuestion]) -> Observati
 
 
 def _tell(title: str, measured: Measured, how: str) -> None:
-    policy = DEFAULT_POLICY
-    tables = (
-        quality_table(measured, how=how),
-        reliability_table(measured),
-        risk_table(measured),
-        status_table(measured, answered_from=policy.answered_from, uncertain_from=policy.uncertain_from),
-    )
+    tables = tables_of(measured, DEFAULT_POLICY, how=how)
     print(f"## {title}\n")
     print("\n\n".join(table.markdown() for table in tables), diagrams(measured), "", sep="\n\n")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Collection, Sequence
-from datetime import UTC, date, datetime
+from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from rag.answer.provenance import Provenance
 from rag.answer.receipt import make_receipt
 from rag.answer.safety.screen import Alarm, load_screen
 from rag.answer.verify import Verifier
+from rag.corpus.freshness import today
 from rag.corpus.licensing import load_licenses
 from rag.encoders.base import Encoder
 from rag.errors import InvalidRequest
@@ -235,11 +236,6 @@ class Answerer:
             screen_version=self._screen.version,
             question_hash=self.question_hash,
         )
-
-
-def today() -> date:
-    """The day it is in UTC, as dates in documents are."""
-    return datetime.now(UTC).date()
 
 
 def _day(given: date | None) -> date:

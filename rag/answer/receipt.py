@@ -14,7 +14,7 @@ from typing import Any
 
 from rag.answer.answer import Judgement, Receipt, Request
 from rag.answer.confidence import Calibration
-from rag.answer.extract import Extract
+from rag.answer.extract import Extract, QuotedSentence
 from rag.answer.hashing import QuestionHash
 from rag.answer.passage import Passage
 from rag.answer.policy import AnswerPolicy
@@ -121,7 +121,7 @@ def _passage(passage: Passage, hit: RankedHit) -> dict[str, Any]:
     }
 
 
-def _sentence(one: Any) -> dict[str, Any]:
+def _sentence(one: QuotedSentence) -> dict[str, Any]:
     return {"passage": one.passage, "start": one.start, "end": one.end}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, date, datetime
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -73,6 +73,7 @@ def lint(
     SARIF are always complete. Rules can be chosen by the beginning of their names, as in
     '--select front-matter --ignore front-matter/missing-language'.
     """
+    from rag.corpus.freshness import today
     from rag.corpus.licensing import load_licenses
     from rag.corpus.linting.findings import Severity
     from rag.corpus.linting.linter import lint as look_at
@@ -85,7 +86,7 @@ def lint(
         with _shown_progress() as on_progress:
             report = look_at(
                 settings.seeds,
-                as_of=as_of.date() if as_of else _today(),
+                as_of=as_of.date() if as_of else today(),
                 select=select or (),
                 ignore=ignore or (),
                 max_bytes=settings.max_file_bytes,
@@ -95,10 +96,6 @@ def lint(
         _tell(report, output, most)
         if fail_on is not FailOn.never and report.reaches(Severity(fail_on.value)):
             raise typer.Exit(PARTLY_DONE)
-
-
-def _today() -> date:
-    return datetime.now(UTC).date()
 
 
 def _tell_rules() -> None:

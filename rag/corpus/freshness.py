@@ -9,7 +9,7 @@ import calendar
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 
 from rag.corpus.document import Metadata
@@ -64,6 +64,11 @@ class DateEvidence(StrEnum):
     REVIEW = "review"
     COLLECTION = "collection"
     NONE = "none"
+
+
+def today() -> date:
+    """The day it is in UTC, as dates in documents are."""
+    return datetime.now(UTC).date()
 
 
 def is_known_frequency(frequency: str) -> bool:

@@ -14,13 +14,7 @@ from rag.answer.confidence import FOLDER, Calibration, file_name, find_calibrati
 from rag.answer.policy import AnswerPolicy
 from rag.errors import InvalidRequest, SettingsError
 from rag.evaluate.calibrate import Measured, calibrate, cross_validate, measure, observe
-from rag.evaluate.calibration_report import (
-    diagrams,
-    quality_table,
-    reliability_table,
-    risk_table,
-    status_table,
-)
+from rag.evaluate.calibration_report import diagrams, tables_of
 from rag.evaluate.labelled import read_labelled
 from rag.evaluate.report import Table
 from rag.index.opening import open_index
@@ -91,13 +85,7 @@ def _in_use(fingerprint: str, root: Path, request: CalibrationRequest) -> Calibr
 def _outcome(
     measured: Measured, request: CalibrationRequest, how: str, written: Path | None
 ) -> CalibrationOutcome:
-    policy = request.policy
-    tables = [
-        quality_table(measured, how=how),
-        reliability_table(measured),
-        risk_table(measured),
-        status_table(measured, answered_from=policy.answered_from, uncertain_from=policy.uncertain_from),
-    ]
+    tables = tables_of(measured, request.policy, how=how)
     value = {
         "questions": len(measured.questions),
         "auc_answerable": measured.auc_answerable,

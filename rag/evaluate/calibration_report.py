@@ -6,11 +6,22 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from rag.answer.confidence import Status, status_of
+from rag.answer.policy import AnswerPolicy
 from rag.evaluate.calibrate import Measured
 from rag.evaluate.reliability import reliability, risk_coverage
 from rag.evaluate.report import Table
 
 _FIGURE = "{:.3f}"
+
+
+def tables_of(measured: Measured, policy: AnswerPolicy, *, how: str) -> list[Table]:
+    """All that is told of a calibration; `how` says on which questions it was measured."""
+    return [
+        quality_table(measured, how=how),
+        reliability_table(measured),
+        risk_table(measured),
+        status_table(measured, answered_from=policy.answered_from, uncertain_from=policy.uncertain_from),
+    ]
 
 
 def quality_table(measured: Measured, *, how: str) -> Table:
