@@ -6,13 +6,14 @@ There is no global instance; whoever needs settings makes or is given them.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
@@ -20,6 +21,16 @@ from pydantic_settings import (
 from rag.errors import SettingsError
 
 CONFIG_FILE = "rag.yaml"
+
+
+def _listed(value: object) -> object:
+    """A list as a variable writes it: names with commas between them."""
+    if isinstance(value, str):
+        return tuple(name for part in value.split(",") if (name := part.strip()))
+    return value
+
+
+_Listed = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)]
 
 
 class Settings(BaseSettings):
@@ -73,6 +84,46 @@ class Settings(BaseSettings):
         1.0, ge=0, le=3600, description="How often a service looks for a newly published index; 0 never."
     )
     threads: int | None = Field(None, ge=1, description="Cores for the encoder; all of them by default.")
+    workers: int = Field(1, ge=1, le=64, description="Processes that serve; they share the index in memory.")
+    max_waiting: int = Field(
+        64, ge=0, le=10_000, description="Questions that may wait in a process; beyond them 503 at once."
+    )
+    request_seconds: float = Field(10.0, gt=0, le=600, description="A request that takes longer gets 503.")
+    max_body_bytes: int = Field(1_000_000, ge=1_000, description="Larger request bodies are refused.")
+    cache_entries: int = Field(
+        1_000, ge=0, le=1_000_000, description="Answers that are kept in memory; 0 keeps none."
+    )
+    keys: Path | None = Field(
+        None, description="File of the API keys' hashes; else keys.json in the index folder."
+    )
+    require_keys: Literal["auto", "always", "never"] = Field(
+        "auto", description="Whether requests need an API key; 'auto': on any address but loopback."
+    )
+    limit_per_key: str = Field(
+        "1200/minute", description="Questions that one API key may ask; 'none' for no limit."
+    )
+    limit_per_address: str = Field(
+        "1200/minute", description="Questions from one address, loopback aside; 'none' for no limit."
+    )
+    limits_storage: str = Field(
+        "memory://", repr=False, description="Where the limits are counted; redis://… for several processes."
+    )
+    trusted_proxies: _Listed = Field(
+        (), description="Networks of the proxies whose X-Forwarded-For is believed."
+    )
+    cors_origins: _Listed = Field((), description="Web origins whose pages may call the API.")
+    docs: bool = Field(default=True, description="Serve interactive documentation at /docs.")
+    log_format: Literal["auto", "json", "text"] = Field(
+        "auto", description="Form of the log; 'auto': JSON, but text on a terminal."
+    )
+    slow_ms: float = Field(
+        1_000.0, ge=0, description="Slower requests are logged as slow, with their stages."
+    )
+    traces: str | None = Field(
+        None,
+        min_length=1,
+        description="OTLP address for OpenTelemetry traces, such as http://127.0.0.1:4318.",
+    )
 
     @classmethod
     def settings_customise_sources(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,22 @@ VALUES: Mapping[str, tuple[Any, Any, Any]] = {
     "port": (0, 1, 65535),
     "reload_seconds": (0.0, 0.5, 3600.0),
     "threads": (1, 2, 3),
+    "workers": (2, 3, 64),
+    "max_waiting": (0, 1, 10_000),
+    "request_seconds": (0.5, 5.0, 600.0),
+    "max_body_bytes": (1_000, 2_000, 3_000),
+    "cache_entries": (0, 1, 2),
+    "keys": (Path("a"), Path("b"), Path("c")),
+    "require_keys": ("always", "never", "always"),
+    "limit_per_key": ("1/second", "none", "2/day"),
+    "limit_per_address": ("1/second", "none", "2/day"),
+    "limits_storage": ("redis://a", "redis://b", "redis://c"),
+    "trusted_proxies": (("10.0.0.0/8",), ("::1",), ("10.0.0.1", "10.0.0.2")),
+    "cors_origins": (("https://a.org",), ("https://b.org",), ("https://a.org", "https://b.org")),
+    "docs": (False, True, False),
+    "log_format": ("json", "text", "json"),
+    "slow_ms": (0.0, 1.0, 2.0),
+    "traces": ("http://a", "http://b", "http://c"),
 }
 WRONG: Mapping[str, tuple[str, ...]] = {
     "encoder": ("",),
@@ -58,6 +75,16 @@ WRONG: Mapping[str, tuple[str, ...]] = {
     "port": ("-1", "65536", "http"),
     "reload_seconds": ("-1", "3601", "often"),
     "threads": ("0", "-2", "all"),
+    "workers": ("0", "65", "many"),
+    "max_waiting": ("-1", "10001", "some"),
+    "request_seconds": ("0", "-1", "601", "long"),
+    "max_body_bytes": ("999", "1MB"),
+    "cache_entries": ("-1", "all"),
+    "require_keys": ("yes", "AUTO"),
+    "docs": ("perhaps", "2"),
+    "log_format": ("xml", "JSON"),
+    "slow_ms": ("-1", "slow"),
+    "traces": ("",),
 }
 
 
@@ -73,6 +100,11 @@ def bare_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pytest.Monkey
 def write_config(text: str | bytes) -> None:
     content = text if isinstance(text, bytes) else text.encode()
     Path(CONFIG_FILE).write_bytes(content)
+
+
+def written(value: Any) -> str:
+    """A value as a variable holds it."""
+    return ", ".join(value) if isinstance(value, tuple) else str(value)
 
 
 def refusal(**options: Any) -> str:
@@ -91,9 +123,9 @@ def test_an_option_wins_over_a_variable_and_a_variable_over_the_file(
 ) -> None:
     in_file, in_variable, as_option = VALUES[name]
     seen = []
-    write_config(f"{name}: {str(in_file).lower() if in_file is True else in_file!s}\n")
+    write_config(f"{name}: {json.dumps(in_file, default=str)}\n")
     seen.append(getattr(load_settings(), name))
-    bare_place.setenv(f"RAG_{name.upper()}", str(in_variable))
+    bare_place.setenv(f"RAG_{name.upper()}", written(in_variable))
     seen.append(getattr(load_settings(), name))
     seen.append(getattr(load_settings(**{name: as_option}), name))
     assert seen == [in_file, in_variable, as_option]

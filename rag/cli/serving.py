@@ -29,27 +29,18 @@ def serve(
     """
     with errors_told():
         settings = load_settings(index=index_folder, host=host, port=port, reload_seconds=reload_seconds)
-        from rag.serve.api import create_app
-        from rag.serve.live import LiveIndex
         from rag.serve.server import address_of, listen, run
+        from rag.serve.wiring import service
 
         logging.getLogger("rag").setLevel(logging.INFO)
-        with listen(settings.host, settings.port) as listener:
-            live = LiveIndex.open(
-                settings.index,
-                threads=settings.threads,
-                reranker=settings.reranker,
-                policy=policy_of(settings),
-            )
+        with (
+            listen(settings.host, settings.port) as listener,
+            service(settings, policy_of(settings)) as (app, live),
+        ):
             info = live.status.index
             typer.echo(
                 f"Serving the index {info.index_id} at {address_of(listener)}: {info.chunks:,} chunks of "
                 f"{info.documents:,} documents. Stop with Ctrl-C.",
                 err=True,
             )
-            if settings.reload_seconds:
-                live.watch(settings.reload_seconds)
-            try:
-                run(create_app(live), listener)
-            finally:
-                live.close()
+            run(app, listener)

@@ -53,19 +53,26 @@ _LONGEST_NAME = 80
 _log = logging.getLogger(__name__)
 
 
+def request_id_of(scope: Scope) -> str:
+    """The identity of a request, made when it is first asked for; never from the question."""
+    state: dict[str, Any] = scope.setdefault("state", {})
+    return str(state.setdefault("request_id", uuid.uuid4().hex))
+
+
 def problem_response(
+    scope: Scope,
     status: int,
     detail: str,
     *,
     fields: Sequence[FieldProblem] = (),
     headers: dict[str, str] | None = None,
 ) -> Response:
-    """A problem details response with a `request_id` of its own."""
+    """Problem details that bear the request's `request_id`."""
     body = Problem(
         title=HTTPStatus(status).phrase,
         status=status,
         detail=detail,
-        request_id=uuid.uuid4().hex,
+        request_id=request_id_of(scope),
         errors=list(fields),
     )
     return Response(body.model_dump_json(), status_code=status, media_type=PROBLEM_TYPE, headers=headers)
@@ -79,15 +86,15 @@ def install_problem_handlers(app: FastAPI) -> None:
     app.add_middleware(_LastResort)
 
 
-async def _on_validation(_request: Request, error: Exception) -> Response:
+async def _on_validation(request: Request, error: Exception) -> Response:
     faults = cast("RequestValidationError", error).errors()
     if any(fault["type"] == "json_invalid" for fault in faults):
-        return _not_json()
+        return _not_json(request)
     fields = [
         FieldProblem(field=_field(fault["loc"]), message=_message(fault)) for fault in faults[:_MOST_FAULTS]
     ]
     detail = "; ".join(f"{fault.field}: {fault.message}" for fault in fields)
-    return problem_response(HTTPStatus.UNPROCESSABLE_ENTITY, detail, fields=fields)
+    return problem_response(request.scope, HTTPStatus.UNPROCESSABLE_ENTITY, detail, fields=fields)
 
 
 def _message(fault: dict[str, Any]) -> str:
@@ -96,9 +103,10 @@ def _message(fault: dict[str, Any]) -> str:
     return str(_PLAIN.get(fault["type"], fault["msg"]))
 
 
-def _not_json() -> Response:
+def _not_json(request: Request) -> Response:
     field = FieldProblem(field="body", message="is not valid JSON in UTF-8")
-    return problem_response(HTTPStatus.BAD_REQUEST, "The body is not valid JSON in UTF-8.", fields=[field])
+    detail = "The body is not valid JSON in UTF-8."
+    return problem_response(request.scope, HTTPStatus.BAD_REQUEST, detail, fields=[field])
 
 
 def _field(location: Sequence[int | str]) -> str:
@@ -109,14 +117,14 @@ def _field(location: Sequence[int | str]) -> str:
 async def _on_http(request: Request, error: Exception) -> Response:
     error = cast("HTTPException", error)
     if error.status_code == HTTPStatus.BAD_REQUEST:
-        return _not_json()
+        return _not_json(request)
     detail = str(error.detail)
     if error.status_code == HTTPStatus.NOT_FOUND:
         detail = "There is nothing at this address; the routes are listed at /docs."
     elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         detail = f"{request.url.path} does not take {known_method(request.method)}."
     headers = dict(error.headers) if error.headers else None
-    return problem_response(error.status_code, detail, headers=headers)
+    return problem_response(request.scope, error.status_code, detail, headers=headers)
 
 
 def known_method(method: str) -> str:
@@ -124,14 +132,14 @@ def known_method(method: str) -> str:
     return method if method in HTTPMethod.__members__ else "this method"
 
 
-async def _on_citewell(_request: Request, error: Exception) -> Response:
+async def _on_citewell(request: Request, error: Exception) -> Response:
     error = cast("errors.CitewellError", error)
     status = STATUS.get(type(error), HTTPStatus.INTERNAL_SERVER_ERROR)
     if isinstance(error, errors.InvalidRequest):
         field = FieldProblem(field=error.field, message=error.reason)
-        return problem_response(status, str(error), fields=[field])
+        return problem_response(request.scope, status, str(error), fields=[field])
     _log.error("%s", error)
-    return problem_response(status, "The service cannot answer now; its log says why.")
+    return problem_response(request.scope, status, "The service cannot answer now; its log says why.")
 
 
 class _LastResort:
@@ -158,7 +166,8 @@ class _LastResort:
             _log.error("unforeseen %s at %s", type(error).__name__, _place(error))
             if scope["type"] != "http" or started:
                 raise _Hidden from None
-            response = problem_response(HTTPStatus.INTERNAL_SERVER_ERROR, "Something went wrong on our side.")
+            detail = "Something went wrong on our side."
+            response = problem_response(scope, HTTPStatus.INTERNAL_SERVER_ERROR, detail)
             await response(scope, receive, send)
 
 
