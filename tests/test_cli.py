@@ -31,7 +31,7 @@ from rag.reporting import printable, tell_json
 from rag.serve.api import create_app
 from rag.serve.live import LiveIndex
 
-COMMANDS = ("index", "lint", "ask", "verify", "replay", "show", "serve", "evaluate")
+COMMANDS = ("index", "lint", "ask", "verify", "replay", "show", "serve", "evaluate", "keys")
 # What is about this one call and never a lasting setting.
 NO_SETTINGS = {
     *("--json", "--rebuild", "--help", "--filter", "--history"),
@@ -39,6 +39,7 @@ NO_SETTINGS = {
     *("--split", "--markdown", "--list", "--rollback", "--prune"),
     *("--as-of", "--include", "--cite", "--question", "--out", "--measure"),
     *("--format", "--fail-on", "--select", "--ignore", "--max", "--rules"),
+    "--scope",
 }
 QUESTION = "What helps against nausea?"
 ESCAPES = "\x1b[31mred\x1b[0m \x1b]0;title\x07 \x9b2J \x7f \x08\x08"

@@ -14,6 +14,7 @@ import typer
 from rag.cli.asking import ask, show
 from rag.cli.evaluating import evaluate
 from rag.cli.indexing import index
+from rag.cli.keys import keys
 from rag.cli.linting import lint
 from rag.cli.options import NOT_DONE
 from rag.cli.replaying import replay
@@ -33,6 +34,7 @@ app = typer.Typer(
 for command in (index, lint, ask, verify, replay, show, serve):
     app.command()(command)
 app.add_typer(evaluate, name="evaluate")
+app.add_typer(keys, name="keys")
 
 
 def main() -> None:

@@ -2,110 +2,107 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
+from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.metadata import version
 
-from fastapi import FastAPI, HTTPException
-from fastapi.responses import Response
+from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
 
-from rag.errors import CitewellError, IndexLocked
-from rag.serve.live import LiveIndex, Status
-from rag.serve.problems import install_problem_handlers
-from rag.serve.telemetry import exposition, metrics_of
-from rag.serve.wire.answering import AskResponse, to_response
-from rag.serve.wire.asking import AskRequest, filters_of, history_of
-from rag.serve.wire.operating import PROBLEM_TYPE, Problem, ReadyResponse, ReloadResponse
-from rag.serve.wire.verifying import VerifyRequest, VerifyResponse, to_verify_response
+from rag.serve.cache import AnswerCache
+from rag.serve.desk import Desk
+from rag.serve.gate.bodies import BodyLimits
+from rag.serve.gate.headers import DOCS, SecurityHeaders, cors_of
+from rag.serve.gate.keygate import KeyGate
+from rag.serve.gate.keys import KeyRing
+from rag.serve.gate.limits import Limiter, RateLimits
+from rag.serve.gate.proxies import TrustedProxies
+from rag.serve.line import Line
+from rag.serve.live import LiveIndex
+from rag.serve.problems import LastResort, install_problem_handlers
+from rag.serve.routes.asking import install_asking
+from rag.serve.routes.describing import install_description
+from rag.serve.routes.operating import install_operation
+from rag.serve.telemetry.metrics import Metrics
+from rag.serve.telemetry.requests import RequestRecord, Telemetry
 
 _DESCRIPTION = "Answers a patient's question with the passages that answer it, each one cited exactly."
+_CACHE_ENTRIES = 1_000
+# FastAPI's own would tell paths and messages of exceptions.
+_NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
 
 
-def create_app(live: LiveIndex) -> FastAPI:
-    """The ASGI application that answers from the index in service."""
-    # A redirect to the right address would repeat a question that stands in the wrong one.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gate:
+    """Who may come in, how often, from where and with what. By itself it is open to all."""
+
+    keys: KeyRing | None = None
+    requires_keys: bool = False
+    limiter: Limiter | None = None
+    proxies: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
+    max_body_bytes: int = 1_000_000
+    body_seconds: float = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """What is told of requests: from how many milliseconds on one is slow, and where traces go."""
+
+    slow_ms: float = 1_000.0
+    trace: Callable[[RequestRecord], None] | None = None
+
+
+def create_app(
+    live: LiveIndex,
+    *,
+    line: Line | None = None,
+    cache: AnswerCache | None = None,
+    gate: Gate | None = None,
+    watch: Watch | None = None,
+    docs: bool = True,
+) -> FastAPI:
+    """The ASGI application that answers from the index in service. Raises `SettingsError`."""
     app = FastAPI(
-        title="Citewell", version=version("citewell"), description=_DESCRIPTION, redirect_slashes=False
+        title="Citewell",
+        version=version("citewell"),
+        description=_DESCRIPTION,
+        docs_url=DOCS if docs else None,
+        openapi_url="/openapi.json" if docs else None,
+        redoc_url=None,
+        # A redirect to the right address would repeat a question that stands in the wrong one.
+        redirect_slashes=False,
+        telemetry=_NO_TELEMETRY,
     )
+    gate, line, metrics = gate or Gate(), line or Line(), Metrics(live)
+    # An empty cache is none to `or`.
+    cache = AnswerCache(_CACHE_ENTRIES) if cache is None else cache
+    metrics.follow_line(waiting=lambda: line.waiting, running=lambda: line.running)
+    desk = Desk(live=live, line=line, cache=cache, metrics=metrics)
+    install_asking(app, desk, gate.limiter)
+    install_operation(app, live, metrics)
     install_problem_handlers(app)
-    _install_questions(app, live)
-    _install_operation(app, live)
+    install_description(app)
+    _install_gate(app, gate)
+    _install_watch(app, metrics, watch or Watch(), gate.origins)
     return app
 
 
-def _install_questions(app: FastAPI, live: LiveIndex) -> None:
-    @app.post("/ask", summary="Ask a question", responses=_problems(400, 422, 500))
-    def ask(request: AskRequest) -> AskResponse:
-        """Return the passages that answer the question, best first, each with its citation."""
-        with live.lease() as answerer:
-            answer = answerer.ask(
-                request.question,
-                top_k=request.top_k,
-                filters=filters_of(request),
-                history=history_of(request),
-                as_of=request.as_of,
-                strict_license=request.strict_license,
-                include=request.include,
-            )
-        return to_response(answer)
-
-    @app.post("/verify", summary="Verify quotes", responses=_problems(400, 422, 500))
-    def verify(request: VerifyRequest) -> VerifyResponse:
-        """Compare a text with what it cites, sentence by sentence, and name what differs."""
-        with live.lease() as answerer:
-            verification = answerer.verifier.verify(request.text, request.cited)
-        return to_verify_response(verification)
+def _install_gate(app: FastAPI, gate: Gate) -> None:
+    """What a request passes on its way in; the one that is added last comes first."""
+    app.add_middleware(BodyLimits, max_bytes=gate.max_body_bytes, seconds=gate.body_seconds)
+    if gate.limiter:
+        app.add_middleware(RateLimits, limiter=gate.limiter)
+    if gate.keys:
+        app.add_middleware(KeyGate, ring=gate.keys, required=gate.requires_keys)
+    if gate.proxies:
+        app.add_middleware(TrustedProxies, networks=gate.proxies)
 
 
-def _install_operation(app: FastAPI, live: LiveIndex) -> None:
-    registry = metrics_of(live)
-
-    @app.get("/health/live", summary="Is the process alive?")
-    def alive() -> dict[str, str]:
-        """Answers as long as the process does."""
-        return {"status": "alive"}
-
-    @app.get("/health/ready", summary="Can questions be answered?")
-    def ready() -> ReadyResponse:
-        """Names the index that answers, and says when a newer one was refused."""
-        status = live.status
-        return ReadyResponse(status="ready", index=status.index.index_id, note=_note(status))
-
-    @app.get("/metrics", summary="Metrics for Prometheus", response_class=Response)
-    def metrics() -> Response:
-        """Which index serves, when it was built, and how often another one was taken or refused."""
-        return exposition(registry)
-
-    @app.post("/admin/reload", summary="Serve the newest version now", responses=_problems(409, 500))
-    def reload() -> ReloadResponse:
-        """Change over to the version that was published last, without waiting for the next look."""
-        try:
-            # Whoever waits here would take a thread from the questions.
-            reloaded = live.reload(wait=False)
-        except IndexLocked as error:
-            raise HTTPException(HTTPStatus.CONFLICT, str(error)) from None
-        except CitewellError as error:
-            detail = _note(live.status) or f"The version was refused ({type(error).__name__})."
-            raise HTTPException(HTTPStatus.CONFLICT, detail) from None
-        return ReloadResponse(
-            status="reloaded" if reloaded else "unchanged", index=live.status.index.index_id
-        )
-
-
-def _note(status: Status) -> str | None:
-    """What an operator should know; the reason in full, with its paths, stands in the log only."""
-    if status.refusal is None:
-        return None
-    return (
-        f"The version {status.refusal.index_id} is refused ({status.refusal.kind}) and "
-        f"{status.index.index_id} goes on serving; the log says why."
-    )
-
-
-def _problems(*statuses: int) -> dict[int | str, dict[str, object]]:
-    schema = Problem.model_json_schema()
-    schema["properties"]["errors"]["items"] = schema.pop("$defs")["FieldProblem"]
-    described: dict[str, object] = {
-        "description": "What is wrong (RFC 9457).",
-        "content": {PROBLEM_TYPE: {"schema": schema}},
-    }
-    return dict.fromkeys(statuses, described)
+def _install_watch(app: FastAPI, metrics: Metrics, watch: Watch, origins: tuple[str, ...]) -> None:
+    """What sees every answer, refusals included."""
+    app.add_middleware(LastResort)
+    if origins:
+        app.add_middleware(cors_of(origins))
+    app.add_middleware(SecurityHeaders)
+    app.add_middleware(Telemetry, metrics=metrics, slow_ms=watch.slow_ms, trace=watch.trace)

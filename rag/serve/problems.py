@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPMethod, HTTPStatus
 from typing import Any, cast
 
@@ -49,6 +49,7 @@ _PLAIN = {
 # A hostile request is not answered with its own size.
 _MOST_FAULTS = 20
 _LONGEST_NAME = 80
+_UNFORESEEN = "Something went wrong on our side."
 
 _log = logging.getLogger(__name__)
 
@@ -59,23 +60,41 @@ def request_id_of(scope: Scope) -> str:
     return str(state.setdefault("request_id", uuid.uuid4().hex))
 
 
-def problem_response(
-    scope: Scope,
-    status: int,
-    detail: str,
-    *,
-    fields: Sequence[FieldProblem] = (),
-    headers: dict[str, str] | None = None,
-) -> Response:
+def problem(scope: Scope, status: int, detail: str, fields: Sequence[FieldProblem] = ()) -> Problem:
     """Problem details that bear the request's `request_id`."""
-    body = Problem(
+    return Problem(
         title=HTTPStatus(status).phrase,
         status=status,
         detail=detail,
         request_id=request_id_of(scope),
         errors=list(fields),
     )
-    return Response(body.model_dump_json(), status_code=status, media_type=PROBLEM_TYPE, headers=headers)
+
+
+def problem_response(
+    scope: Scope,
+    status: int,
+    detail: str,
+    *,
+    fields: Sequence[FieldProblem] = (),
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """A response with problem details."""
+    return _response(problem(scope, status, detail, fields), headers)
+
+
+def problem_of(scope: Scope, error: Exception) -> Problem:
+    """What a client is told of an exception that ended its work; what is not for clients is logged."""
+    if isinstance(error, HTTPException):
+        return problem(scope, error.status_code, str(error.detail))
+    if isinstance(error, errors.CitewellError):
+        return _of_citewell(scope, error)
+    _log_unforeseen(error)
+    return problem(scope, HTTPStatus.INTERNAL_SERVER_ERROR, _UNFORESEEN)
+
+
+def _response(body: Problem, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(body.model_dump_json(), status_code=body.status, media_type=PROBLEM_TYPE, headers=headers)
 
 
 def install_problem_handlers(app: FastAPI) -> None:
@@ -83,7 +102,6 @@ def install_problem_handlers(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _on_validation)
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(errors.CitewellError, _on_citewell)
-    app.add_middleware(_LastResort)
 
 
 async def _on_validation(request: Request, error: Exception) -> Response:
@@ -133,16 +151,18 @@ def known_method(method: str) -> str:
 
 
 async def _on_citewell(request: Request, error: Exception) -> Response:
-    error = cast("errors.CitewellError", error)
+    return _response(_of_citewell(request.scope, cast("errors.CitewellError", error)))
+
+
+def _of_citewell(scope: Scope, error: errors.CitewellError) -> Problem:
     status = STATUS.get(type(error), HTTPStatus.INTERNAL_SERVER_ERROR)
     if isinstance(error, errors.InvalidRequest):
-        field = FieldProblem(field=error.field, message=error.reason)
-        return problem_response(request.scope, status, str(error), fields=[field])
+        return problem(scope, status, str(error), [FieldProblem(field=error.field, message=error.reason)])
     _log.error("%s", error)
-    return problem_response(request.scope, status, "The service cannot answer now; its log says why.")
+    return problem(scope, status, "The service cannot answer now; its log says why.")
 
 
-class _LastResort:
+class LastResort:
     """Turns an unforeseen exception into a bare 500; logs its type and place, never its message,
     which may hold a part of the question.
     """
@@ -151,6 +171,7 @@ class _LastResort:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, as ASGI has it."""
         started = False
 
         async def watch(message: Message) -> None:
@@ -163,16 +184,19 @@ class _LastResort:
         except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # noqa: BLE001 - a panic of the search library is no Exception
-            _log.error("unforeseen %s at %s", type(error).__name__, _place(error))
+            _log_unforeseen(error)
             if scope["type"] != "http" or started:
                 raise _Hidden from None
-            detail = "Something went wrong on our side."
-            response = problem_response(scope, HTTPStatus.INTERNAL_SERVER_ERROR, detail)
+            response = problem_response(scope, HTTPStatus.INTERNAL_SERVER_ERROR, _UNFORESEEN)
             await response(scope, receive, send)
 
 
 class _Hidden(Exception):
     """Stands for an exception whose message may not be logged."""
+
+
+def _log_unforeseen(error: BaseException) -> None:
+    _log.error("unforeseen %s at %s", type(error).__name__, _place(error))
 
 
 def _place(error: BaseException) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field
@@ -10,6 +12,9 @@ from rag.answer.answer import Answer
 from rag.answer.confidence import Status
 from rag.serve.wire.citing import PassageModel
 from rag.serve.wire.models import FromRecord
+from rag.serve.wire.operating import Problem
+
+_OF_REQUEST = {"request_id", "timings_ms"}
 
 
 class IndexModel(BaseModel):
@@ -72,6 +77,20 @@ class AskResponse(BaseModel):
     )
 
 
+class BatchResult(BaseModel):
+    """What came of one question of a batch: a response or a problem."""
+
+    response: AskResponse | None
+    problem: Problem | None
+
+
+class BatchResponse(BaseModel):
+    """A result for each question, in their order."""
+
+    request_id: str
+    results: list[BatchResult]
+
+
 def to_response(answer: Answer) -> AskResponse:
     """The wire form of an answer."""
     index = answer.index
@@ -85,6 +104,35 @@ def to_response(answer: Answer) -> AskResponse:
         corrections=dict(answer.corrections),
         unknown=list(answer.unknown),
         index=IndexModel(id=index.index_id, built_at=index.built_at, encoder=index.encoder),
-        timings_ms={stage: round(ms, 2) for stage, ms in answer.timings_ms.items()},
+        timings_ms=_rounded(answer.timings_ms),
         receipt=answer.receipt,
     )
+
+
+def body_of(answer: Answer) -> bytes:
+    """The JSON of an answer without what belongs to one request only: `of_request` adds that."""
+    return to_response(answer).model_dump_json(exclude=_OF_REQUEST).encode()
+
+
+def of_request(body: bytes, request_id: str, timings_ms: Mapping[str, float]) -> bytes:
+    """The whole JSON of an answer, from its `body_of`."""
+    return b'{"request_id":"%b",%b,"timings_ms":%b}' % (
+        request_id.encode("ascii"),
+        body[1:-1],
+        json.dumps(_rounded(timings_ms), separators=(",", ":")).encode(),
+    )
+
+
+def _rounded(timings_ms: Mapping[str, float]) -> dict[str, float]:
+    return {stage: round(ms, 2) for stage, ms in timings_ms.items()}
+
+
+def batch_of(results: Sequence[bytes | Problem], request_id: str) -> bytes:
+    """The JSON of a batch, from the JSON of each answer or the problem in its place."""
+    told = b",".join(
+        b'{"response":%b,"problem":null}' % result
+        if isinstance(result, bytes)
+        else b'{"response":null,"problem":%b}' % result.model_dump_json().encode()
+        for result in results
+    )
+    return b'{"request_id":"%b","results":[%b]}' % (request_id.encode("ascii"), told)

@@ -15,6 +15,7 @@ from rag.serve.wire.models import Given
 
 # Longer than a question: an assistant's turn may be a whole answer, of which nothing is read.
 MAX_TURN = 20_000
+MAX_BATCH = 100
 
 _Texts = Annotated[
     list[Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_VALUE_LENGTH)]],
@@ -89,6 +90,12 @@ class AskRequest(Given):
         description="Optional parts: `low_confidence_passages` are the passages where the status is "
         "`no_answer`, `receipt` is what reproduces the answer; `timings` are there always.",
     )
+
+
+class BatchRequest(Given):
+    """Several questions at once, for work that is not urgent."""
+
+    questions: list[AskRequest] = Field(min_length=1, max_length=MAX_BATCH)
 
 
 def filters_of(request: AskRequest) -> Filters:
