@@ -24,6 +24,7 @@ from rag.index.building import OnProgress, Stage
 _LABELS: dict[Stage, tuple[str, str]] = {
     "reading": ("Reading and chunking", "files"),
     "encoding": ("Encoding", "chunks"),
+    "arranging": ("Arranging vectors", "chunks"),
 }
 _SECONDS_BETWEEN_LINES = 10.0
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
@@ -55,39 +54,59 @@ def test_a_body_one_byte_larger_is_refused() -> None:
     assert problem["detail"] == "The body is too large: at most 100 bytes."
 
 
-@pytest.mark.parametrize("claimed", [b"101", b"9" * 18, b"9" * 19, b"9" * 5000])
-def test_a_length_beyond_the_bound_is_refused_without_reading_a_byte(claimed: bytes) -> None:
-    unread = parts(b"{", b"}")
-    scope = http_scope(headers=[JSON, (b"content-length", claimed)])
-    messages = iter(unread)
-    reply = asyncio.run(_counted(limits(), scope, messages))
-    check_problem(reply, 413)
-    assert reply.headers["connection"] == "close"
-    assert list(messages) == unread
-
-
-def test_a_body_without_a_length_is_counted_and_no_more_of_it_is_read_than_proves_it_too_large() -> None:
-    unread = parts(*[b"x" * 40] * 9)
-    messages = iter(unread)
-    reply = asyncio.run(_counted(limits(), http_scope(headers=[JSON, CHUNKED]), messages))
-    check_problem(reply, 413)
-    assert reply.headers["connection"] == "close"
-    assert list(messages) == unread[3:]
-
-
-async def _counted(app: BodyLimits, scope: Scope, messages: Iterator[Message]) -> Reply:
-    """The answer, after which `messages` holds what was not read."""
+async def _answered(app: BodyLimits, scope: Scope, messages: list[Message]) -> tuple[Reply, int]:
+    """The answer, and how many messages were read before it was out."""
     sent: list[Message] = []
+    read: list[int] = []
+    waiting = list(messages)
 
     async def receive() -> Message:
-        return next(messages)
+        return waiting.pop(0) if waiting else {"type": "http.disconnect"}
 
     async def send(message: Message) -> None:
         sent.append(message)
+        read.append(len(messages) - len(waiting))
 
     await app(scope, receive, send)
-    headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
-    return Reply(sent[0]["status"], headers, sent[1]["body"].decode())
+    start, *bodies = sent
+    headers = {name.decode(): value.decode() for name, value in start["headers"]}
+    text = b"".join(body["body"] for body in bodies).decode()
+    assert int(headers["content-length"]) == len(bodies[0]["body"])
+    assert not bodies[-1].get("more_body", False)
+    return Reply(start["status"], headers, text), read[1]
+
+
+@pytest.mark.parametrize("claimed", [b"101", b"9" * 18, b"9" * 19, b"9" * 5000])
+def test_a_length_beyond_the_bound_is_refused_before_a_byte_is_read(claimed: bytes) -> None:
+    scope = http_scope(headers=[JSON, (b"content-length", claimed)])
+    reply, read = asyncio.run(_answered(limits(), scope, parts(b"{", b"}")))
+    check_problem(reply, 413)
+    assert reply.headers["connection"] == "close"
+    assert read == 0
+
+
+def test_a_body_without_a_length_is_refused_by_the_first_part_too_many() -> None:
+    reply, read = asyncio.run(
+        _answered(limits(), http_scope(headers=[JSON, CHUNKED]), parts(*[b"x" * 40] * 9))
+    )
+    check_problem(reply, 413)
+    assert reply.headers["connection"] == "close"
+    assert read == 3
+
+
+def test_an_endless_body_is_discarded_for_a_moment_only() -> None:
+    discarded = 0
+
+    async def receive() -> Message:
+        nonlocal discarded
+        discarded += 1
+        return {"type": "http.request", "body": b"x" * 1_000_000, "more_body": True}
+
+    async def send(_message: Message) -> None:
+        pass
+
+    asyncio.run(limits()(http_scope(headers=[JSON, CHUNKED]), receive, send))
+    assert discarded <= 20
 
 
 @given(cuts=st.lists(st.integers(0, MOST + 40), max_size=6), size=st.integers(0, MOST + 40))
@@ -225,6 +244,19 @@ def test_over_a_socket_an_endless_chunked_body_is_cut_off_with_413() -> None:
     assert b"connection: close" in received.lower()
     assert received.count(b"HTTP/1.1") == 1
     assert MARK not in received
+
+
+@pytest.mark.parametrize("announced", [b"Content-Length: 5000000", b"Transfer-Encoding: chunked"])
+def test_a_client_that_sends_all_before_it_reads_gets_its_413_and_no_reset(announced: bytes) -> None:
+    body = b"x" * 5_000_000
+    sent = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body) if b"chunked" in announced else body
+    with (
+        served(limits(seconds=30)) as address,
+        socket.create_connection(address, timeout=10) as connection,
+        connection.makefile("rb") as answers,
+    ):
+        connection.sendall(HEAD + announced + b"\r\n\r\n" + sent)
+        assert answers.read().startswith(b"HTTP/1.1 413 ")
 
 
 def test_over_a_socket_a_large_length_is_refused_before_the_body_is_sent() -> None:

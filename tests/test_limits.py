@@ -177,6 +177,12 @@ def test_what_one_limit_refuses_is_not_counted_by_another() -> None:
     assert admitted(limits, 50, asking()) == 8
 
 
+def test_what_the_limit_of_an_address_refuses_is_not_counted_for_its_key() -> None:
+    limits = limiter("10/hour", "1/hour")
+    assert admitted(limits, 50, asking("192.0.2.1", key="a")) == 1
+    assert admitted(limits, 50, asking("127.0.0.1", key="a")) == 9
+
+
 def test_a_key_is_counted_wherever_it_asks_from_and_keys_apart() -> None:
     limits = limiter(per_key="2/minute")
     assert take(limits, asking("192.0.2.1", key="a")) is None

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -108,12 +108,12 @@ def write_passages(path: Path, passages: list[Passage]) -> None:
 def serve_search(search: Search, port: int) -> None:
     """`POST /ask` behind FastAPI and uvicorn, on a thread of FastAPI's pool as its documentation advises."""
     import uvicorn
-    from fastapi import Body, FastAPI
+    from fastapi import FastAPI
 
     app = FastAPI()
 
     @app.post("/ask")
-    def ask(question: Annotated[str, Body()], top_k: Annotated[int, Body()] = 5) -> dict[str, Any]:
-        return {"passages": search(question, top_k)}
+    def ask(asked: dict[str, Any]) -> dict[str, Any]:
+        return {"passages": search(asked["question"], asked["top_k"])}
 
     uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning", access_log=False)

@@ -36,10 +36,11 @@ def _checkpoint(encoder: Any, folder: Path, vectors: Vectors) -> str:
     return str(place)
 
 
-def serve(folder: Path, _model: str, port: int) -> None:
-    """`uvicorn txtai.api:app` over the saved index; the model's folder stands in it."""
+def serve(folder: Path, model: str, port: int) -> None:
+    """`uvicorn txtai.api:app` over the saved index; naming `embeddings` opens its routes."""
     config = folder / "api.yml"
-    config.write_text(f"path: {folder / 'index'}\nwritable: false\n", encoding="utf-8")
+    lines = f"path: {folder / 'index'}\nwritable: false\nembeddings:\n  path: {model}\n"
+    config.write_text(lines, encoding="utf-8")
     program = [sys.executable, "-m", "uvicorn", "txtai.api:app", "--host", "127.0.0.1", "--port", str(port)]
     quiet = ["--log-level", "warning", "--no-access-log"]
     os.execve(sys.executable, [*program, *quiet], os.environ | {"CONFIG": str(config)})  # noqa: S606

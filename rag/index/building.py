@@ -20,17 +20,18 @@ from rag.index.encoding import AT_ONCE, VectorColumn
 from rag.index.local.chunk_writer import ChunkWriter
 from rag.index.local.faiss_vectors import FaissVectors
 from rag.index.local.finished import document_keys, embedded_texts, lexical_rows, text_keys
-from rag.index.local.layout import CHUNKS, LEXICAL, VECTORS, Layout
+from rag.index.local.layout import CHUNKS, LEXICAL, SHORT_CODES, VECTORS, Layout
 from rag.index.local.lexical import artefacts
 from rag.index.local.lexical_writer import buckets_of, write_lexical
 from rag.index.local.manifest import SCHEMA, Manifest
 from rag.index.local.past import PastVersion
+from rag.index.local.short_codes import ShortCodes, VectorPlan
 from rag.index.plan import BuildOptions, Plan
 from rag.index.reuse import Reuse
 from rag.index.sentinels import encode_sentinels
 
-Stage = Literal["reading", "encoding"]
-# Called with the stage, how much of it is done and how much there is (files, then texts to encode).
+Stage = Literal["reading", "encoding", "arranging"]
+# Called with the stage, how much of it is done and how much there is (files, texts to encode, vectors).
 OnProgress = Callable[[Stage, int, int], None]
 
 
@@ -51,6 +52,7 @@ class Build:
         self._encoder, self._on_progress = encoder, on_progress
         self._chunks = folder / CHUNKS
         self._writer = ChunkWriter(self._chunks, past.chunks if past else None)
+        self._vector_plan = VectorPlan()
         self.encoded = 0
         self.problems: list[UnreadableDocument] = []
         self.seconds: dict[str, float] = {}
@@ -117,7 +119,24 @@ class Build:
                 lambda rows: embedded_texts(self._chunks, rows, AT_ONCE),
                 lambda done, total: self._on_progress("encoding", done, total),
             )
-            FaissVectors.of(column.codes, self._encoder.dim).write(self._folder / VECTORS)
+            vectors = FaissVectors.of(column.codes, self._encoder.dim)
+            vectors.write(self._folder / VECTORS)
+        self._arrange(vectors)
+
+    def _arrange(self, vectors: FaissVectors) -> None:
+        """Write what finds the vectors where there are too many to compare them all."""
+        self._vector_plan = plan = VectorPlan.of(len(vectors))
+        if plan.kind == "exact":
+            return
+        with self._timed("arranging"):
+            short = ShortCodes.of(
+                len(vectors),
+                vectors.dim,
+                vectors.vectors,
+                plan,
+                lambda done, total: self._on_progress("arranging", done, total),
+            )
+            short.write(self._folder / SHORT_CODES)
 
     def finish(self, previous: str | None) -> Manifest:
         """Write the manifest; the version is whole then."""
@@ -137,13 +156,15 @@ class Build:
             counts={"documents": self._writer.documents, "chunks": self._writer.chunks},
             artefacts={name: sha256_of(self._folder / name) for name in self._artefacts()},
             sentinels=encode_sentinels(self._encoder),
+            vectors=self._vector_plan.content(),
         )
         manifest.write(self._folder)
         return manifest
 
     def _artefacts(self) -> list[str]:
         words = artefacts(self._folder / LEXICAL)
-        return [CHUNKS, VECTORS, *(f"{LEXICAL}/{name}" for name in words)]
+        codes = [SHORT_CODES] if self._vector_plan.kind == "codes" else []
+        return [CHUNKS, VECTORS, *codes, *(f"{LEXICAL}/{name}" for name in words)]
 
     def close(self) -> None:
         """Hold no file any longer: a deleted file that is open still fills the disk."""

@@ -1,7 +1,8 @@
-"""Vectors on disk: a flat FAISS index of fp16 codes, searched exactly by inner product.
+"""Vectors on disk: a flat FAISS index of fp16 codes, compared by inner product.
 
-Row `i` is the vector of chunk row `i`. Real passages cluster, so approximate indexes tuned on random
-vectors lose neighbours here; up to some 200,000 passages exact search is fast enough.
+Row `i` is the vector of chunk row `i`. A small index compares every row. In a large one short codes
+find the candidates (`short_codes`) and only these are compared, so every score is exact all the same.
+The file is mapped into memory: all processes that read it share its pages.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from rag.encoders.base import Vectors
-from rag.errors import ArtefactCorrupt
+from rag.errors import ArtefactCorrupt, CountMismatch
 from rag.index.local.layout import rebuild_command
+from rag.index.local.short_codes import EXACT_UP_TO, ShortCodes, candidates
 
 Rows = npt.NDArray[np.int64]
 Scores = npt.NDArray[np.float32]
@@ -26,8 +28,9 @@ Codes = npt.NDArray[np.uint8]
 class FaissVectors:
     """Vectors as fp16 codes. Made whole or read from a file; nothing is added later."""
 
-    def __init__(self, index: faiss.Index) -> None:
-        self._index = index
+    def __init__(self, index: faiss.Index, short: ShortCodes | None = None) -> None:
+        self._index, self._short = index, short
+        self._refined: Any = short.refined_by(index) if short else None
 
     @classmethod
     def of(cls, codes: Codes, dim: int) -> FaissVectors:
@@ -38,14 +41,21 @@ class FaissVectors:
 
     @classmethod
     def read(cls, path: Path) -> FaissVectors:
-        """Read what `write` has written. Raises `ArtefactCorrupt`."""
+        """Map what `write` has written. Raises `ArtefactCorrupt`."""
         try:
-            return cls(faiss.read_index(str(path)))
+            return cls(faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC))
         except RuntimeError as error:
             reason = str(error).splitlines()[-1]
             raise ArtefactCorrupt(
                 f"{path} holds no vectors ({reason}); {rebuild_command(path.parent)}"
             ) from error
+
+    def found_by(self, short: ShortCodes) -> FaissVectors:
+        """The same vectors, searched by way of these short codes. Raises `CountMismatch`."""
+        found, expected = (len(short), short.dim), (len(self), self.dim)
+        if found != expected:
+            raise CountMismatch(f"there are short codes of {found} rows and components, expected {expected}")
+        return FaissVectors(self._index, short)
 
     def write(self, path: Path) -> None:
         """Write all rows to one file. Raises `OSError`."""
@@ -66,16 +76,34 @@ class FaissVectors:
         codes: Codes = faiss.vector_to_array(index.codes).reshape(len(self), -1)
         return codes
 
+    def vectors(self, start: int, end: int) -> Vectors:
+        """The rows from `start` up to `end` as float32 [n, dim]."""
+        rows: Vectors = self._index.reconstruct_n(start, end - start)
+        return rows
+
     def search(self, vector: Vectors, k: int, allowed: Mask | None = None) -> tuple[Rows, Scores]:
         """The nearest `k` rows to `vector` ([dim]) among the allowed ones, best first.
 
         Fewer come back when fewer are allowed. Rows of equal score come in no set order.
         """
-        k = min(k, len(self) if allowed is None else int(allowed.sum()))
+        searchable = len(self) if allowed is None else int(np.count_nonzero(allowed))
+        k = min(k, searchable)
         if k < 1:
             return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
         query = np.ascontiguousarray(vector[None, :], dtype=np.float32)
-        parameters = None if allowed is None else _only(allowed)
+        selector = None if allowed is None else _only(allowed)
+        if self._short and searchable > max(EXACT_UP_TO, 2 * candidates(k)):
+            parameters = self._short.parameters(k, selector)
+            scores, rows = self._refined.search(query, k, params=parameters)
+            # Lists that hold too little send the search on to all rows.
+            if rows[0, -1] >= 0:
+                return rows[0], scores[0]
+        return self._compared(query, k, selector)
+
+    def _compared(self, query: Vectors, k: int, selector: Any) -> tuple[Rows, Scores]:
+        """The search over all rows that the selector lets through."""
+        library: Any = faiss  # the stubs describe the C++ constructors, not these
+        parameters = library.SearchParameters(sel=selector) if selector is not None else None
         scores, rows = self._index.search(query, k, params=parameters)
         found = rows[0] >= 0
         return rows[0][found], scores[0][found]
@@ -105,7 +133,5 @@ def _empty(dim: int) -> Any:
 
 
 def _only(allowed: Mask) -> Any:
-    # The stubs describe the C++ constructors, not these.
     library: Any = faiss
-    bits = np.packbits(allowed, bitorder="little")
-    return library.SearchParameters(sel=library.IDSelectorBitmap(bits))
+    return library.IDSelectorBitmap(np.packbits(allowed, bitorder="little"))

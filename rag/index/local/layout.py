@@ -10,6 +10,7 @@ from rag.errors import CitewellError, IndexNotFound
 
 CHUNKS = "chunks.sqlite"
 VECTORS = "vectors.faiss"
+SHORT_CODES = "vectors.codes"
 LEXICAL = "lexical"
 MANIFEST = "manifest.json"
 

@@ -15,10 +15,11 @@ from rag.errors import ArtefactCorrupt, CountMismatch, IndexFault
 from rag.index.backend import Hit, IndexInfo, Occurrences, StoredChunk, Term, Traits
 from rag.index.filters import NO_FILTERS, Filters
 from rag.index.local.faiss_vectors import FaissVectors, Mask, Rows, Scores
-from rag.index.local.layout import CHUNKS, LEXICAL, VECTORS, Layout, rebuild_command
+from rag.index.local.layout import CHUNKS, LEXICAL, SHORT_CODES, VECTORS, Layout, rebuild_command
 from rag.index.local.lexical import Lexical, stems
 from rag.index.local.manifest import Manifest, check_artefacts, read_manifest
 from rag.index.local.rows import RowTable
+from rag.index.local.short_codes import ShortCodes, VectorPlan
 from rag.index.local.store import ChunkStore
 
 _REMEMBERED_PHRASES = 4096
@@ -74,7 +75,7 @@ class LocalIndex:
         check_artefacts(manifest, folder)
         store = ChunkStore(folder / CHUNKS)
         try:
-            vectors = FaissVectors.read(folder / VECTORS)
+            vectors = _vectors(manifest, folder)
             lexical = Lexical(folder / LEXICAL)
             found = store.counts() | {"vectors": len(vectors), "words": len(lexical), "dim": vectors.dim}
             _check_counts(manifest, found, folder)
@@ -177,6 +178,14 @@ def _packed_mentions(lexical: Lexical, table: RowTable, phrase: tuple[str, ...])
     mask = np.zeros(len(table), dtype=np.bool_)
     mask[table.with_keys(lexical.holding(phrase))] = True
     return np.packbits(mask, bitorder="little")
+
+
+def _vectors(manifest: Manifest, folder: Path) -> FaissVectors:
+    vectors = FaissVectors.read(folder / VECTORS)
+    plan = VectorPlan.recorded(manifest.vectors)
+    if plan.kind == "exact":
+        return vectors
+    return vectors.found_by(ShortCodes.read(folder / SHORT_CODES, plan))
 
 
 def _info(manifest: Manifest) -> IndexInfo:

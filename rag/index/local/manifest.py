@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import UnionType
 from typing import Any, get_origin, get_type_hints
@@ -13,6 +13,7 @@ from typing import Any, get_origin, get_type_hints
 from rag.encoders.source import sha256_of
 from rag.errors import ArtefactCorrupt, SchemaMismatch
 from rag.index.local.layout import CHUNKS, MANIFEST, VECTORS, rebuild_command
+from rag.index.local.short_codes import VectorPlan
 
 # Raised whenever stored data changes its form or its meaning: columns, how words are cut, content keys.
 SCHEMA = 3
@@ -42,7 +43,8 @@ class Manifest:
     `previous` is the version that was current when this one was built. `files` maps each path below the
     seeds folder to the SHA-256 of its bytes, or to the reason why it was refused; `problems` lists those
     reasons. `artefacts` maps paths below the version's folder to their SHA-256. `sentinels` maps some
-    texts to their vectors. The file ends in a digest of all this.
+    texts to their vectors. `vectors` says how they are searched (`VectorPlan`; empty: exactly). The file
+    ends in a digest of all this.
     """
 
     schema: int
@@ -58,6 +60,7 @@ class Manifest:
     counts: dict[str, int]
     artefacts: dict[str, str]
     sentinels: dict[str, list[float]]
+    vectors: dict[str, Any] = field(default_factory=dict)
 
     def write(self, folder: Path) -> None:
         """Write it into a version's folder."""
@@ -109,6 +112,7 @@ def _check_shape(manifest: Manifest) -> None:
         _check_kind(f"sentinels.{text}", vector, list)
         for number in vector:
             _check_kind(f"sentinels.{text}", number, float)
+    VectorPlan.recorded(manifest.vectors)
     for problem in manifest.problems:
         _check_kind("problems.path", problem["path"], str)
         _check_kind("problems.reason", problem["reason"], str)

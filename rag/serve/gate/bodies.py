@@ -7,6 +7,7 @@ text, and it knows neither time nor kind.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from http import HTTPStatus
 
 from fastapi.responses import Response
@@ -16,6 +17,9 @@ from rag.serve.problems import problem_response
 
 _JSON = "application/json"
 _CHARSETS = {"utf-8", "utf8"}
+# What is discarded of a body after its refusal, so that the refusal is not lost.
+_SECONDS_TO_LINGER = 1.0
+_MOST_DISCARDED = 16_000_000
 # A number of more digits is too large whatever the bound is, and costs time to read.
 _MOST_DIGITS = 18
 
@@ -24,8 +28,9 @@ class BodyLimits:
     """Reads a body before the application does, and refuses it with problem details.
 
     Larger than `max_bytes`: 413, at once where Content-Length says so and else as soon as it is. Not there
-    after `seconds`: 408. Not application/json in UTF-8, or compressed: 415. None of these is read to its
-    end; the connection is closed instead.
+    after `seconds`: 408. Not application/json in UTF-8, or compressed: 415. After a refusal the connection
+    is closed; for a moment what still comes is discarded, because closing on unread bytes resets the
+    connection, and some clients (fetch of Node among them) lose the answer with it.
     """
 
     def __init__(self, app: ASGIApp, *, max_bytes: int, seconds: float) -> None:
@@ -38,7 +43,7 @@ class BodyLimits:
             return
         refusal = self._refuse_unread(scope)
         if refusal is not None:
-            await refusal(scope, receive, send)
+            await _refuse(refusal, scope, receive, send)
             return
         try:
             async with asyncio.timeout(self._seconds):
@@ -47,7 +52,7 @@ class BodyLimits:
             await self._too_slow(scope)(scope, receive, send)
             return
         if body is None:
-            await self._too_large(scope)(scope, receive, send)
+            await _refuse(self._too_large(scope), scope, receive, send)
         elif body["type"] == "http.request":
             await self._app(scope, _first(body, receive), send)
         # Otherwise the client has gone, and nobody is there to be answered.
@@ -110,11 +115,31 @@ def _is_json(value: bytes) -> bool:
 def _refusal(
     scope: Scope, status: HTTPStatus, detail: str, *, accept_encoding: str | None = None
 ) -> Response:
-    # What is left of the body is not waited for.
     headers = {"Connection": "close"}
     if accept_encoding is not None:
         headers["Accept-Encoding"] = accept_encoding
     return problem_response(scope, status, detail, headers=headers)
+
+
+async def _refuse(refusal: Response, scope: Scope, receive: Receive, send: Send) -> None:
+    async def unfinished(message: Message) -> None:
+        is_body = message["type"] == "http.response.body"
+        await send({**message, "more_body": True} if is_body else message)
+
+    # The client has the whole answer by its Content-Length; only the server waits before it closes.
+    await refusal(scope, receive, unfinished)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_SECONDS_TO_LINGER):
+            await _discard(receive)
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _discard(receive: Receive) -> None:
+    size, more = 0, True
+    while more and size <= _MOST_DISCARDED:
+        message = await receive()
+        size += len(message.get("body", b""))
+        more = message.get("more_body", False)
 
 
 def _first(message: Message, receive: Receive) -> Receive:

@@ -1,0 +1,175 @@
+"""The first pass of a search among many vectors: short codes that find the candidates to be compared.
+
+A vector is a row of 4-bit product codes, one for every two components, an eighth of its fp16 code;
+they are compared by tables that stay in registers (FAISS "fast scan", after André, Kermarrec and
+Le Scouarnec, 2015). Beyond some size the codes lie in lists of which a search reads those nearest to it.
+They are derived from the fp16 codes and are no place to take a vector from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+
+from rag.encoders.base import Vectors
+from rag.errors import ArtefactCorrupt
+from rag.index.local.layout import rebuild_command
+
+OnDone = Callable[[int, int], None]
+# Gives the vectors [n, dim] of rows from the first number on, up to the second.
+VectorsOf = Callable[[int, int], Vectors]
+
+# So few vectors are all compared: that takes less than half a millisecond (docs/growth.md).
+EXACT_UP_TO = 20_000
+# So many are read whole; beyond, the codes no longer stay in the processor's cache.
+ONE_LIST_UP_TO = 200_000
+_ROWS_A_LIST = 2_000
+_LISTS_A_PROBE = 8
+# Of the rows asked for so many times as many are compared again, and never fewer than these.
+_CANDIDATES_A_ROW = 8
+_FEWEST_CANDIDATES = 1_728
+_TRAINED_ON = 4_096
+_TRAINED_ON_A_LIST = 64
+_ROUNDS_OF_CODES, _ROUNDS_OF_LISTS = 4, 10
+_AT_ONCE = 50_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VectorPlan:
+    """How the vectors of a version are searched, as its manifest records it.
+
+    `kind` is "exact" (every vector is compared) or "codes" (short codes find the candidates); then the
+    codes lie in `lists` of which a search reads `probes`.
+    """
+
+    kind: str = "exact"
+    lists: int = 0
+    probes: int = 0
+
+    @classmethod
+    def of(cls, rows: int) -> VectorPlan:
+        """The plan for so many vectors."""
+        if rows <= EXACT_UP_TO:
+            return cls()
+        lists = 1 if rows <= ONE_LIST_UP_TO else rows // _ROWS_A_LIST
+        return cls(kind="codes", lists=lists, probes=-(-lists // _LISTS_A_PROBE))
+
+    @classmethod
+    def recorded(cls, content: Mapping[str, Any]) -> VectorPlan:
+        """What a manifest says; nothing at all means "exact". Raises `TypeError`."""
+        plan = cls(**content)
+        numbers = plan.lists, plan.probes
+        if not (plan.kind == "exact" or (plan.kind == "codes" and 0 < numbers[1] <= numbers[0])):
+            raise TypeError(f"'vectors' is {dict(content)!r:.80}")
+        return plan
+
+    def content(self) -> dict[str, Any]:
+        """For the manifest."""
+        return asdict(self)
+
+
+class ShortCodes:
+    """The short codes of all rows. Made whole or read from a file; nothing is added later."""
+
+    def __init__(self, index: Any, probes: int) -> None:
+        self._index, self._probes = index, probes
+
+    @classmethod
+    def of(cls, rows: int, dim: int, vectors_of: VectorsOf, plan: VectorPlan, on_done: OnDone) -> ShortCodes:
+        """Train on some of the rows and code them all; the same vectors give the same codes."""
+        with _one_thread():
+            index = _empty(dim, plan.lists)
+            _train(index, _sampled(rows, vectors_of, max(_TRAINED_ON, _TRAINED_ON_A_LIST * plan.lists)))
+            on_done(0, rows)
+            for start in range(0, rows, _AT_ONCE):
+                end = min(start + _AT_ONCE, rows)
+                index.add(np.ascontiguousarray(vectors_of(start, end)))
+                on_done(end, rows)
+        return cls(index, plan.probes)
+
+    @classmethod
+    def read(cls, path: Path, plan: VectorPlan) -> ShortCodes:
+        """Read what `write` has written. Raises `ArtefactCorrupt`."""
+        try:
+            index = faiss.read_index(str(path))
+        except RuntimeError as error:
+            raise ArtefactCorrupt(_no_codes(path, str(error).splitlines()[-1])) from None
+        if not isinstance(index, faiss.IndexIVFPQFastScan) or index.nlist != plan.lists:
+            raise ArtefactCorrupt(_no_codes(path, f"it is no index of {plan.lists} lists"))
+        return cls(index, plan.probes)
+
+    def write(self, path: Path) -> None:
+        """Write all rows to one file. Raises `OSError`."""
+        path.write_bytes(faiss.serialize_index(self._index).data)
+
+    def __len__(self) -> int:
+        return int(self._index.ntotal)
+
+    @property
+    def dim(self) -> int:
+        """Number of components of the vectors."""
+        return int(self._index.d)
+
+    def refined_by(self, exact: faiss.Index) -> Any:
+        """An index that finds candidates here and compares them by `exact`."""
+        return faiss.IndexRefine(self._index, exact)
+
+    def parameters(self, k: int, selector: Any) -> Any:
+        """For a search of `refined_by`, with a selector of rows or None."""
+        library: Any = faiss  # the stubs describe the C++ constructors, not these
+        # The rows that a filter lets through may lie in any list.
+        probes = self._index.nlist if selector is not None else self._probes
+        inner = library.SearchParametersIVF(nprobe=probes, sel=selector)
+        return library.IndexRefineSearchParameters(k_factor=candidates(k) / k, base_index_params=inner)
+
+
+def candidates(k: int) -> int:
+    """How many rows are compared again to find the best `k`."""
+    return max(k * _CANDIDATES_A_ROW, _FEWEST_CANDIDATES)
+
+
+def _no_codes(path: Path, reason: str) -> str:
+    return f"{path} holds no short codes ({reason}); {rebuild_command(path.parent)}"
+
+
+def _empty(dim: int, lists: int) -> Any:
+    coarse = faiss.IndexFlatIP(dim)
+    parts = dim // 2 if dim % 2 == 0 else dim
+    index: Any = faiss.IndexIVFPQFastScan(coarse, dim, lists, parts, 4, faiss.METRIC_INNER_PRODUCT)
+    # Tables that are the same for every list, so that a search of many lists stays cheap.
+    index.by_residual = False
+    return index
+
+
+def _train(index: Any, sample: Vectors) -> None:
+    for clustering, rounds in ((index.cp, _ROUNDS_OF_LISTS), (index.pq.cp, _ROUNDS_OF_CODES)):
+        clustering.niter = rounds
+        clustering.min_points_per_centroid = 1
+    index.cp.spherical = True
+    index.cp.max_points_per_centroid = len(sample)
+    index.train(sample)
+
+
+def _sampled(rows: int, vectors_of: VectorsOf, size: int) -> Vectors:
+    """Some `size` rows, one after every so many."""
+    step = max(1, rows // size)
+    parts = [vectors_of(start, min(start + _AT_ONCE, rows)) for start in range(0, rows, _AT_ONCE)]
+    kept: Vectors = np.ascontiguousarray(np.concatenate([part[::step] for part in parts]))
+    return kept
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Threads that wait for each other in turns of microseconds are slower than one, and less repeatable."""
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)
