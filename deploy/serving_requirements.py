@@ -2,7 +2,7 @@
 
 python deploy/serving_requirements.py pyproject.toml > serving.txt
 
-An index holds its encoder already converted, so whoever serves it needs no torch (some 200 MB, with CUDA 3 GB).
+An index holds its encoder already converted, so whoever serves it needs no torch, which is the largest part.
 """
 
 from __future__ import annotations

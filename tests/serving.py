@@ -37,6 +37,13 @@ class Server:
         self.process.send_signal(how)
         return self.process.wait(_SECONDS_TO_STOP)
 
+    def wait_for(self, text: str, *, times: int = 1) -> None:
+        """Wait until it has written something so often."""
+        end = time.monotonic() + _SECONDS_TO_START
+        while self.written().count(text) < times:
+            assert time.monotonic() < end, self.written()
+            time.sleep(0.02)
+
     def written(self) -> str:
         """Everything on its standard output and standard error so far."""
         return self.log.read_text(encoding="utf-8")
@@ -69,5 +76,5 @@ def _wait_for_address(process: subprocess.Popen[bytes], log: Path) -> str:
             return found.group()
         if process.poll() is not None:
             break
-        time.sleep(0.05)
+        time.sleep(0.02)
     raise AssertionError(f"the server did not start: {log.read_text(encoding='utf-8')}")

@@ -240,9 +240,12 @@ def test_a_refusal_says_when_to_come_again(serve: Serve, encoder: SlowEncoder) -
             pass
         second = client.post("/ask", json={"question": "fever"})
         other = client.post("/verify", json={"text": "Fever.", "cited": ["fever"]})
+        whole = client.post("/ask/batch", json={"questions": [{"question": "fever"}]})
+        told = client.get("/metrics").text
         encoder.go.set()
         assert first.result().status_code == 200
-    for response in (second, other):
+    assert 'citewell_refusals_total{reason="waiting_line"} 3.0' in told
+    for response in (second, other, whole):
         check_problem(response, 503)
         assert int(response.headers["Retry-After"]) >= 1
 

@@ -12,7 +12,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from gate_calls import Echo, Reply, answer, call, http_scope
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from refusing import check_problem
 from starlette.testclient import TestClient
@@ -171,6 +171,8 @@ def test_a_changed_script_is_another_hash() -> None:
 
 
 @given(st.text() | st.text(alphabet="<>script linkhref=\"'https://;, \n"))
+@example('<script src="https://a.example/b; script-src *"></script>')
+@example('<link rel="stylesheet" href="https://a.example/b,c d">')
 def test_law_no_page_widens_its_policy_beyond_whole_addresses(page: str) -> None:
     policy = directives(docs_policy(page))
     assert policy["default-src"] == ["'none'"]

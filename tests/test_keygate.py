@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 import uvicorn
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from refusing import check_problem
 from starlette.applications import Starlette
@@ -296,6 +296,8 @@ def scopes_behind(path: str) -> set[str]:
 
 
 @given(segments=st.lists(SEGMENTS, max_size=6), scope=st.sampled_from(SCOPES))
+@example(segments=["documents", "..", "ask"], scope="search")
+@example(segments=["documents", "..", "ask"], scope="ask")
 def test_no_spelling_of_a_path_reaches_a_route_of_another_scope(
     segments: list[str], scope: str, ring: KeyRing, tokens: Mapping[str, str]
 ) -> None:

@@ -198,11 +198,16 @@ def test_a_name_that_is_none_is_refused_and_not_repeated(
     name: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "never" / "keys.json"
-    for refused in (lambda: add_key(path, name, ["ask"]), lambda: revoke_key(path, name)):
-        with pytest.raises(InvalidRequest) as told:
-            refused()
-        assert told.value.field == "name"
-        assert len(name) < 4 or name not in str(told.value)
+
+    def told_of(name: str) -> list[str]:
+        told = []
+        for refused in (lambda: add_key(path, name, ["ask"]), lambda: revoke_key(path, name)):
+            with pytest.raises(InvalidRequest, match=r"^name: ") as caught:
+                refused()
+            told.append(str(caught.value))
+        return told
+
+    assert told_of(name) == told_of("")
     assert not path.parent.exists()
 
 
@@ -259,16 +264,18 @@ def test_a_ring_follows_every_change_from_one_check_to_the_next(path: Path) -> N
     assert (ring.count, ring.fault) == (0, None)
 
 
-def test_a_change_in_place_that_no_file_time_shows_counts_too(path: Path) -> None:
-    """An editor that writes as many bytes within one tick of the clock leaves size, inode and times alike."""
+def test_a_change_that_no_file_time_shows_counts_too(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two changes within one tick of a file system's clock can leave size, inode and times alike."""
     token = add_key(path, "chatbot", ["ask"])
+    now = time.time_ns()
+    monkeypatch.setattr(keys, "_stamp", lambda _path: (1, 2, 3, now, now))
     ring = KeyRing(path)
-    held = path.read_text(encoding="utf-8")
-    for _ in range(200):
-        path.write_text(held.replace(token[3:15], "000000000000"), encoding="utf-8")
-        assert ring.check(token) is None
-        path.write_text(held, encoding="utf-8")
+    for _ in range(3):
         assert ring.check(token)
+        held = path.read_bytes()
+        path.write_bytes(held.replace(token[3:15].encode(), b"000000000000"))
+        assert ring.check(token) is None
+        path.write_bytes(held)
 
 
 def test_a_file_that_has_come_to_rest_is_not_read_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

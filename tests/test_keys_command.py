@@ -151,3 +151,17 @@ def test_the_help_says_which_scope_opens_what(rag: Rag) -> None:
     told = " ".join(rag("keys", "add", "--help").out.split())
     for path in ("/ask", "/verify", "/feedback", "/search", "/documents", "/admin", "/metrics"):
         assert path in told
+
+
+def test_what_a_first_key_takes_stands_on_one_page(rag: Rag) -> None:
+    told = " ".join(rag("keys", "--help").out.split())
+    for part in (
+        "add ",
+        "list ",
+        "revoke ",
+        "Options of add: --scope",
+        "--index",
+        "--keys",
+        "[default: ask]",
+    ):
+        assert part in told

@@ -80,6 +80,14 @@ def test_whoever_waits_as_long_as_told_is_admitted() -> None:
     assert take(limits) is None
 
 
+def test_who_was_away_for_long_has_the_limit_again_and_not_more() -> None:
+    clock = Clock()
+    limits = limiter(per_address="5/minute", clock=clock)
+    for pause in (90, 600, 3600):
+        assert admitted(limits, 9) == 5
+        clock.now += pause + 60
+
+
 def test_the_edge_of_a_window_lets_no_second_burst_through() -> None:
     clock = Clock()
     limits = limiter(per_address="100/minute", clock=clock)
@@ -344,6 +352,36 @@ def test_other_scopes_than_http_pass() -> None:
     echo = Echo()
     asyncio.run(call(RateLimits(echo, limiter()), {"type": "lifespan"}))
     assert echo.scopes == [{"type": "lifespan"}]
+
+
+class Elsewhere:
+    """A storage that another process filled just now, or one that never answers."""
+
+    def __init__(self, *, hangs: bool) -> None:
+        self._hangs = hangs
+
+    async def acquire_sliding_window_entry(self, key: str, limit: int, expiry: int, amount: int = 1) -> bool:
+        del key, limit, expiry, amount
+        await asyncio.sleep(30 if self._hangs else 0)
+        return False
+
+    async def get_sliding_window(self, key: str, expiry: int) -> tuple[int, float, int, float]:
+        del key, expiry
+        return 0, 0.0, 0, 0.0
+
+
+def test_a_storage_that_never_answers_costs_half_a_second_once() -> None:
+    limits = limiter(per_address="1/minute")
+    limits._addresses = Elsewhere(hangs=True)
+    start = time.monotonic()
+    assert admitted(limits, 9) == 9
+    assert time.monotonic() - start < 3
+
+
+def test_who_loses_a_race_is_never_told_to_come_again_in_no_time() -> None:
+    limits = limiter(per_address="1/minute")
+    limits._addresses = Elsewhere(hangs=False)
+    assert take(limits) == 1
 
 
 @dataclass

@@ -166,7 +166,7 @@ def test_sentinels_are_what_the_encoder_makes_of_known_texts(report: BuildReport
     np.testing.assert_array_equal(kept, expected)
 
 
-@pytest.mark.parametrize("field", FIELDS)
+@pytest.mark.parametrize("field", [name for name in FIELDS if name != "vectors"])
 def test_a_manifest_that_lacks_a_field_is_refused(report: BuildReport, field: str) -> None:
     content = manifest_content(report.folder)
     del content[field]

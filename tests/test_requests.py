@@ -224,6 +224,16 @@ def test_an_exception_is_a_500_and_goes_on(client: TestClient, log: Kept, metric
         TestClient(app).get("/broken")
 
 
+def test_an_answer_that_breaks_off_is_a_500_whatever_it_began_with(metrics: Metrics, log: Kept) -> None:
+    async def breaks_off(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise ValueError(MARK)
+
+    with pytest.raises(ValueError, match=MARK):
+        asyncio.run(call(Telemetry(breaks_off, metrics, 10_000.0)))
+    assert [line["status"] for line in log.lines] == [500]
+
+
 def test_what_machines_ask_every_few_seconds_is_told_at_debug_only(
     client: TestClient, log: Kept, metrics: Metrics
 ) -> None:

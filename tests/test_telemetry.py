@@ -358,11 +358,13 @@ def test_what_a_dead_worker_counted_stays_and_what_it_held_goes(folder: Path) ->
         os.kill(int(one.pid), signal.SIGKILL)
         assert other.tells()["citewell_requests_total", ("POST", "/ask", "200")] == 2
         one.kill()
+        assert indexes(other.tells()) == {("keywords", "two", other.pid)}
         forget_worker(folder, int(one.pid))
         told = other.tells()
         assert told["citewell_requests_total", ("POST", "/ask", "200")] == 2
         assert told["citewell_waiting", ()] == 1
         assert indexes(told) == {("keywords", "two", other.pid)}
+        assert {path.stem for path in folder.glob("index_*")} == {f"index_{other.pid}"}
 
 
 def memory_of(pid: str) -> int:

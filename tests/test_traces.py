@@ -16,7 +16,14 @@ from named_index import named_index
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.trace import SpanKind, StatusCode
+from opentelemetry.trace import (
+    NonRecordingSpan,
+    SpanContext,
+    SpanKind,
+    StatusCode,
+    TraceFlags,
+    use_span,
+)
 from serving import bare_environment
 from starlette.testclient import TestClient
 from test_requests import MARK, application
@@ -89,6 +96,19 @@ def test_a_failure_of_ours_is_an_error_and_one_of_the_client_is_none(
 ) -> None:
     traces.record(record(status=status))
     assert span_of(exporter).status.status_code is told
+
+
+def test_no_span_belongs_to_one_that_others_have_opened(
+    traces: Traces, exporter: InMemorySpanExporter
+) -> None:
+    """What is open may be of a client's making: its identity comes in a header."""
+    theirs = SpanContext(0xABCD, 0xABCD, is_remote=True, trace_flags=TraceFlags(TraceFlags.SAMPLED))
+    with use_span(NonRecordingSpan(theirs)):
+        traces.record(record())
+    span = span_of(exporter)
+    assert span.parent is None
+    assert span.context is not None
+    assert span.context.trace_id != theirs.trace_id
 
 
 class Collector(ThreadingHTTPServer):

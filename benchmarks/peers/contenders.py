@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from load_client import get, post
@@ -109,6 +109,7 @@ def _peer(name: str, title: str, *requirements: str) -> Contender:
     )
 
 
+_SCRIPT = _peer("script", "the usual script", _SENTENCES, _FAISS)
 CONTENDERS = (
     _citewell(1),
     _citewell(2),
@@ -152,6 +153,13 @@ CONTENDERS = (
         _SENTENCES,
         _FAISS,
     ),
-    _peer("script", "the usual script", _SENTENCES, _FAISS),
+    _SCRIPT,
+    # Many requests on few cores: torch with all cores for each of them may be slower than with one.
+    replace(
+        _SCRIPT,
+        name="script_one_thread",
+        title="the usual script, torch on one thread",
+        variables={"OMP_NUM_THREADS": "1"},
+    ),
 )
 NAMES = tuple(contender.name for contender in CONTENDERS)

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from urllib.parse import urlencode
 
-_TIMEOUT = 120.0
+# The slowest peer takes more than a second a question, and 64 clients wait for each other.
+_TIMEOUT = 300.0
 
 
 class NoAnswer(Exception):

@@ -120,7 +120,9 @@ class Report:
     def _targets(self) -> str:
         """The targets of issue 6 that name the best peer, each against whoever is best at it."""
         lines = [
-            self._target("requests a second, most clients", self._most("rate"), 5.0, more=True),
+            self._target(
+                "requests a second, at the best number of clients", self._most("rate"), 5.0, more=True
+            ),
             self._target("p99 at 16 clients", summary.at_clients(16, "p99"), 0.25, more=False),
             self._target("indexing rate", summary.indexing_rate, 2.5, more=True, part="indexing"),
             self._target("resident memory (RSS)", summary.memory("rss"), 1 / 3, more=False),

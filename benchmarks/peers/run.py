@@ -67,6 +67,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=10.0, help="of load at each number of clients")
     parser.add_argument("--clients", type=int, nargs="+", default=(1, 4, 16, 64))
     parser.add_argument("--passages", type=int, default=1500, help="about how many to index for the rate")
+    parser.add_argument("--threads", type=int, help="of torch in the peers' servers; else their own choice")
     parser.add_argument("--limit", type=int, default=0, help="serve only about so many passages; 0: all")
     parser.add_argument("--vectors", type=Path, help=".npy of float32 vectors to use instead of the stored")
     parser.add_argument("--envs", type=Path, default=Path("~/.cache/citewell-peers"))

@@ -18,6 +18,8 @@ from load_client import NoAnswer, ask
 _SECONDS_TO_START = 600.0
 _SECONDS_TO_STOP = 20.0
 _PAUSE = 0.01
+# What is set here for other purposes must not decide how a contender runs.
+_OURS = ("RAG_", "OMP_", "MKL_", "OPENBLAS_")
 
 
 class NotServing(Exception):
@@ -63,6 +65,12 @@ class Server:
         return Memory(rss=rss, pss=pss, processes=len(sums))
 
 
+def environment(variables: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a contender's process."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
+    return kept | dict(variables)
+
+
 def free_port() -> int:
     """A port on loopback that was free a moment ago."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -75,13 +83,12 @@ def running(
 ) -> Iterator[Server]:
     """Start a server in `folder`, in a session of its own, and stop all of that at the end."""
     log = folder / "server.log"
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("RAG_")}
     with log.open("wb") as output:
         started = time.perf_counter()
         process = subprocess.Popen(
             command,
             cwd=folder,
-            env=kept | dict(variables),
+            env=environment(variables),
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,

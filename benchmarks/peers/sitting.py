@@ -21,7 +21,7 @@ from load_client import ask_all, load
 from machine import described
 from neighbours import TOP, Exact, dense_ids, exact_search, overlap, score
 from peer import write_passages
-from serving_process import free_port, running
+from serving_process import environment, free_port, running
 
 from rag.encoders.loading import load_encoder
 from rag.encoders.source import BUNDLED, find_model
@@ -120,7 +120,7 @@ class Sitting:
         elif with_vectors:
             command += ["--vectors", str(source.with_suffix(".npy"))]
         started = time.perf_counter()
-        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment({}))
         whole = time.perf_counter() - started
         if done.returncode:
             raise NotBuilt(f"{contender.title} cannot build {folder}: {done.stderr[-1500:]}")
@@ -145,7 +145,10 @@ class Sitting:
         port, requests = free_port(), self.requests(contender)
         command = contender.serve(self.environments, self.model, self.served(contender), port)
         busy = os.getloadavg()[0]
-        with running(command, port=port, variables=contender.variables, folder=self.work) as server:
+        variables = dict(contender.variables)
+        if self.options.threads and not contender.is_citewell:
+            variables["OMP_NUM_THREADS"] = str(self.options.threads)
+        with running(command, port=port, variables=variables, folder=self.work) as server:
             measured: dict[str, Any] = {"round": number, "load_before": busy}
             measured["first_answer"] = server.first_answer(requests[0])
             self.say(f"round {number}, {contender.title}: first answer {measured['first_answer']:.1f} s")

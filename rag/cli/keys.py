@@ -6,9 +6,10 @@ import json
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from rag.cli.options import IndexOption, errors_told
 from rag.config import load_settings
@@ -16,7 +17,21 @@ from rag.config import load_settings
 if TYPE_CHECKING:
     from rag.serve.gate.keys import StoredKey
 
+
+class _Told(TyperGroup):
+    """Tells the options of `add` with its own help: what a first key takes stands on one page."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the commands, then the options of the first one."""
+        super().format_commands(ctx, formatter)
+        name, first = next(iter(self.commands.items()))
+        options = [option for option in first.params if option.param_type_name == "option"]
+        with formatter.section(f"Options of {name}"):
+            formatter.write_dl([record for one in options if (record := one.get_help_record(ctx))])
+
+
 keys = typer.Typer(
+    cls=_Told,
     no_args_is_help=True,
     rich_markup_mode=None,
     help="Issue, list and revoke the API keys of a service.\n\n"

@@ -25,7 +25,8 @@ from rag.index.local.lexical import artefacts
 from rag.index.local.lexical_writer import buckets_of, write_lexical
 from rag.index.local.manifest import SCHEMA, Manifest
 from rag.index.local.past import PastVersion
-from rag.index.local.short_codes import ShortCodes, VectorPlan
+from rag.index.local.short_codes import ShortCodes
+from rag.index.local.vector_plan import VectorPlan
 from rag.index.plan import BuildOptions, Plan
 from rag.index.reuse import Reuse
 from rag.index.sentinels import encode_sentinels

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 
@@ -16,7 +17,7 @@ from rag.serve.gate.headers import DOCS, SecurityHeaders, cors_of
 from rag.serve.gate.keygate import KeyGate
 from rag.serve.gate.keys import KeyRing
 from rag.serve.gate.limits import Limiter, RateLimits
-from rag.serve.gate.proxies import TrustedProxies
+from rag.serve.gate.proxies import proxies_of
 from rag.serve.line import Line
 from rag.serve.live import LiveIndex
 from rag.serve.problems import LastResort, install_problem_handlers
@@ -63,6 +64,7 @@ def create_app(
     docs: bool = True,
 ) -> FastAPI:
     """The ASGI application that answers from the index in service. Raises `SettingsError`."""
+    gate = gate or Gate()
     app = FastAPI(
         title="Citewell",
         version=version("citewell"),
@@ -71,10 +73,12 @@ def create_app(
         openapi_url="/openapi.json" if docs else None,
         redoc_url=None,
         # A redirect to the right address would repeat a question that stands in the wrong one.
+        # A redirect to the right address would repeat a question that stands in the wrong one.
         redirect_slashes=False,
         telemetry=_NO_TELEMETRY,
+        lifespan=_lifespan_of(gate.limiter),
     )
-    gate, line, metrics = gate or Gate(), line or Line(), Metrics(live)
+    line, metrics = line or Line(), Metrics(live)
     # An empty cache is none to `or`.
     cache = AnswerCache(_CACHE_ENTRIES) if cache is None else cache
     metrics.follow_line(waiting=lambda: line.waiting, running=lambda: line.running)
@@ -88,6 +92,16 @@ def create_app(
     return app
 
 
+def _lifespan_of(limiter: Limiter | None) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        if limiter:
+            await limiter.close()
+
+    return lifespan
+
+
 def _install_gate(app: FastAPI, gate: Gate) -> None:
     """What a request passes on its way in; the one that is added last comes first."""
     app.add_middleware(BodyLimits, max_bytes=gate.max_body_bytes, seconds=gate.body_seconds)
@@ -96,13 +110,12 @@ def _install_gate(app: FastAPI, gate: Gate) -> None:
     if gate.keys:
         app.add_middleware(KeyGate, ring=gate.keys, required=gate.requires_keys)
     if gate.proxies:
-        app.add_middleware(TrustedProxies, networks=gate.proxies)
+        app.add_middleware(proxies_of(gate.proxies))
 
 
 def _install_watch(app: FastAPI, metrics: Metrics, watch: Watch, origins: tuple[str, ...]) -> None:
     """What sees every answer, refusals included."""
     app.add_middleware(LastResort)
-    if origins:
-        app.add_middleware(cors_of(origins))
+    app.add_middleware(cors_of(origins))
     app.add_middleware(SecurityHeaders)
     app.add_middleware(Telemetry, metrics=metrics, slow_ms=watch.slow_ms, trace=watch.trace)

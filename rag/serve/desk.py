@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
@@ -51,12 +52,14 @@ class Desk:
             async with at_once:
                 asked = _of_a_day(request)
                 try:
-                    return self._remembered(asked, scope) or await self._answered(asked, scope)
+                    with self._counting():
+                        return self._remembered(asked, scope) or await self._answered(asked, scope)
                 except Exception as error:  # noqa: BLE001 - the other questions are to be answered
                     return problem_of(scope, error)
 
-        async with self.line.place():
-            return await asyncio.gather(*map(ask, requests))
+        with self._counting():
+            async with self.line.place():
+                return await asyncio.gather(*map(ask, requests))
 
     async def verify(self, request: VerifyRequest, scope: Scope) -> Verification:
         """Compare a text with what it cites. Raises `Busy`, and what `Verifier.verify` raises."""
@@ -65,15 +68,21 @@ class Desk:
             with self.live.lease() as answerer:
                 return answerer.verifier.verify(request.text, request.cited)
 
-        async with self.line.place():
-            done = await self.line.run(work)
+        with self._counting():
+            async with self.line.place():
+                done = await self.line.run(work)
         _state(scope)["waited_ms"] = done.waited_ms
         return done.result
 
     async def _placed(self, asked: AskRequest, scope: Scope) -> bytes:
-        try:
+        with self._counting():
             async with self.line.place():
                 return await self._answered(asked, scope)
+
+    @contextmanager
+    def _counting(self) -> Iterator[None]:
+        try:
+            yield
         except Busy as busy:
             self.metrics.refused(busy.reason)
             raise

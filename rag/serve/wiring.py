@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
@@ -11,12 +12,14 @@ from rag.answer.policy import AnswerPolicy
 from rag.config import Settings
 from rag.serve.api import Gate, Watch, create_app
 from rag.serve.cache import AnswerCache
-from rag.serve.gate.keygate import keys_required
+from rag.serve.gate.keygate import is_loopback, keys_required
 from rag.serve.gate.keys import KeyRing, keys_file
 from rag.serve.gate.limits import Limiter
 from rag.serve.line import Line
 from rag.serve.live import LiveIndex
 from rag.serve.telemetry.traces import traces_to
+
+_log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -43,10 +46,20 @@ def gate_of(settings: Settings) -> Gate:
     """Who may come in. Raises `SettingsError`."""
     keys = KeyRing(keys_file(settings.index, settings.keys))
     required = keys_required(settings.require_keys, settings.host)
+    if required and not keys.count:
+        _log.warning("every request will be refused: there is no API key yet; make one: rag keys add NAME")
+    if not required and not is_loopback(settings.host):
+        _log.warning("anyone who reaches %s may ask: API keys are turned off", settings.host)
+    limiter = Limiter(
+        settings.limit_per_key,
+        settings.limit_per_address,
+        settings.limits_storage,
+        secret=settings.hash_key,
+    )
     return Gate(
         keys=keys,
         requires_keys=required,
-        limiter=Limiter(settings.limit_per_key, settings.limit_per_address, settings.limits_storage),
+        limiter=limiter,
         proxies=settings.trusted_proxies,
         origins=settings.cors_origins,
         max_body_bytes=settings.max_body_bytes,

@@ -17,7 +17,8 @@ import numpy.typing as npt
 from rag.encoders.base import Vectors
 from rag.errors import ArtefactCorrupt, CountMismatch
 from rag.index.local.layout import rebuild_command
-from rag.index.local.short_codes import EXACT_UP_TO, ShortCodes, candidates
+from rag.index.local.short_codes import ShortCodes, candidates
+from rag.index.local.vector_plan import EXACT_SHARE, EXACT_UP_TO
 
 Rows = npt.NDArray[np.int64]
 Scores = npt.NDArray[np.float32]
@@ -92,8 +93,9 @@ class FaissVectors:
             return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
         query = np.ascontiguousarray(vector[None, :], dtype=np.float32)
         selector = None if allowed is None else _only(allowed)
-        if self._short and searchable > max(EXACT_UP_TO, 2 * candidates(k)):
-            parameters = self._short.parameters(k, selector)
+        fewest = max(EXACT_UP_TO, len(self) // EXACT_SHARE, 2 * candidates(k))
+        if self._short and searchable > fewest:
+            parameters = self._short.parameters(query, k, allowed, selector)
             scores, rows = self._refined.search(query, k, params=parameters)
             # Lists that hold too little send the search on to all rows.
             if rows[0, -1] >= 0:

@@ -19,8 +19,9 @@ from rag.index.local.layout import CHUNKS, LEXICAL, SHORT_CODES, VECTORS, Layout
 from rag.index.local.lexical import Lexical, stems
 from rag.index.local.manifest import Manifest, check_artefacts, read_manifest
 from rag.index.local.rows import RowTable
-from rag.index.local.short_codes import ShortCodes, VectorPlan
+from rag.index.local.short_codes import ShortCodes
 from rag.index.local.store import ChunkStore
+from rag.index.local.vector_plan import VectorPlan
 
 _REMEMBERED_PHRASES = 4096
 

@@ -13,7 +13,7 @@ from typing import Any, get_origin, get_type_hints
 from rag.encoders.source import sha256_of
 from rag.errors import ArtefactCorrupt, SchemaMismatch
 from rag.index.local.layout import CHUNKS, MANIFEST, VECTORS, rebuild_command
-from rag.index.local.short_codes import VectorPlan
+from rag.index.local.vector_plan import VectorPlan
 
 # Raised whenever stored data changes its form or its meaning: columns, how words are cut, content keys.
 SCHEMA = 3

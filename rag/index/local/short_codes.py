@@ -8,70 +8,33 @@ They are derived from the fp16 codes and are no place to take a vector from.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import faiss
 import numpy as np
+import numpy.typing as npt
 
 from rag.encoders.base import Vectors
 from rag.errors import ArtefactCorrupt
 from rag.index.local.layout import rebuild_command
+from rag.index.local.vector_plan import VectorPlan
 
+Mask = npt.NDArray[np.bool_]
 OnDone = Callable[[int, int], None]
 # Gives the vectors [n, dim] of rows from the first number on, up to the second.
 VectorsOf = Callable[[int, int], Vectors]
 
-# So few vectors are all compared: that takes less than half a millisecond (docs/growth.md).
-EXACT_UP_TO = 20_000
-# So many are read whole; beyond, the codes no longer stay in the processor's cache.
-ONE_LIST_UP_TO = 200_000
-_ROWS_A_LIST = 2_000
-_LISTS_A_PROBE = 8
 # Of the rows asked for so many times as many are compared again, and never fewer than these.
-_CANDIDATES_A_ROW = 8
-_FEWEST_CANDIDATES = 1_728
+_CANDIDATES_A_ROW = 6
+_FEWEST_CANDIDATES = 1_200
 _TRAINED_ON = 4_096
 _TRAINED_ON_A_LIST = 64
 _ROUNDS_OF_CODES, _ROUNDS_OF_LISTS = 4, 10
 _AT_ONCE = 50_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VectorPlan:
-    """How the vectors of a version are searched, as its manifest records it.
-
-    `kind` is "exact" (every vector is compared) or "codes" (short codes find the candidates); then the
-    codes lie in `lists` of which a search reads `probes`.
-    """
-
-    kind: str = "exact"
-    lists: int = 0
-    probes: int = 0
-
-    @classmethod
-    def of(cls, rows: int) -> VectorPlan:
-        """The plan for so many vectors."""
-        if rows <= EXACT_UP_TO:
-            return cls()
-        lists = 1 if rows <= ONE_LIST_UP_TO else rows // _ROWS_A_LIST
-        return cls(kind="codes", lists=lists, probes=-(-lists // _LISTS_A_PROBE))
-
-    @classmethod
-    def recorded(cls, content: Mapping[str, Any]) -> VectorPlan:
-        """What a manifest says; nothing at all means "exact". Raises `TypeError`."""
-        plan = cls(**content)
-        numbers = plan.lists, plan.probes
-        if not (plan.kind == "exact" or (plan.kind == "codes" and 0 < numbers[1] <= numbers[0])):
-            raise TypeError(f"'vectors' is {dict(content)!r:.80}")
-        return plan
-
-    def content(self) -> dict[str, Any]:
-        """For the manifest."""
-        return asdict(self)
 
 
 class ShortCodes:
@@ -83,14 +46,13 @@ class ShortCodes:
     @classmethod
     def of(cls, rows: int, dim: int, vectors_of: VectorsOf, plan: VectorPlan, on_done: OnDone) -> ShortCodes:
         """Train on some of the rows and code them all; the same vectors give the same codes."""
-        with _one_thread():
-            index = _empty(dim, plan.lists)
-            _train(index, _sampled(rows, vectors_of, max(_TRAINED_ON, _TRAINED_ON_A_LIST * plan.lists)))
-            on_done(0, rows)
-            for start in range(0, rows, _AT_ONCE):
-                end = min(start + _AT_ONCE, rows)
-                index.add(np.ascontiguousarray(vectors_of(start, end)))
-                on_done(end, rows)
+        index = _empty(dim, plan.lists)
+        on_done(0, rows)
+        _train(index, _sampled(rows, vectors_of, max(_TRAINED_ON, _TRAINED_ON_A_LIST * plan.lists)))
+        for start in range(0, rows, _AT_ONCE):
+            end = min(start + _AT_ONCE, rows)
+            index.add(np.ascontiguousarray(vectors_of(start, end)))
+            on_done(end, rows)
         return cls(index, plan.probes)
 
     @classmethod
@@ -120,13 +82,35 @@ class ShortCodes:
         """An index that finds candidates here and compares them by `exact`."""
         return faiss.IndexRefine(self._index, exact)
 
-    def parameters(self, k: int, selector: Any) -> Any:
-        """For a search of `refined_by`, with a selector of rows or None."""
+    def parameters(self, query: Vectors, k: int, allowed: Mask | None, selector: Any) -> Any:
+        """For a search of `refined_by` for `query` ([1, dim]) among the allowed rows, all when None."""
         library: Any = faiss  # the stubs describe the C++ constructors, not these
-        # The rows that a filter lets through may lie in any list.
-        probes = self._index.nlist if selector is not None else self._probes
+        probes = self._probes if allowed is None else self._probes_for(query, allowed)
         inner = library.SearchParametersIVF(nprobe=probes, sel=selector)
         return library.IndexRefineSearchParameters(k_factor=candidates(k) / k, base_index_params=inner)
+
+    def _probes_for(self, query: Vectors, allowed: Mask) -> int:
+        """How many lists hold as many allowed rows as are looked at without a filter.
+
+        A filter may forbid just what is near: the lists nearest to the query then hold little.
+        """
+        lists = int(self._index.nlist)
+        if lists == 1:
+            return 1
+        held = np.bincount(self._list_of[allowed], minlength=lists)
+        _, nearest = self._index.quantizer.search(query, lists)
+        wanted = len(self) * self._probes // lists
+        return min(lists, 1 + int(np.searchsorted(held[nearest[0]].cumsum(), wanted)))
+
+    @cached_property
+    def _list_of(self) -> npt.NDArray[np.int32]:
+        """For each row the list that holds its code."""
+        lists = np.empty(len(self), dtype=np.int32)
+        inverted = self._index.invlists
+        for number in range(self._index.nlist):
+            if size := inverted.list_size(number):
+                lists[faiss.rev_swig_ptr(inverted.get_ids(number), size)] = number
+        return lists
 
 
 def candidates(k: int) -> int:
@@ -153,7 +137,8 @@ def _train(index: Any, sample: Vectors) -> None:
         clustering.min_points_per_centroid = 1
     index.cp.spherical = True
     index.cp.max_points_per_centroid = len(sample)
-    index.train(sample)
+    with _one_thread():
+        index.train(sample)
 
 
 def _sampled(rows: int, vectors_of: VectorsOf, size: int) -> Vectors:

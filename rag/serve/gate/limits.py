@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 from limits import RateLimitItem, parse_many
 from limits.aio.storage import RedisStorage
 from limits.errors import ConfigurationError
+from starlette._utils import get_route_path
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from rag.errors import InvalidRequest, SettingsError
@@ -173,7 +174,7 @@ class RateLimits:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, as ASGI has it."""
-        if scope["type"] == "http" and scope["method"] == "POST" and scope["path"] in _COUNTED:
+        if scope["type"] == "http" and scope["method"] == "POST" and _route(scope) in _COUNTED:
             seconds = await self._limiter.take(scope)
             if seconds is not None:
                 detail = f"Too many questions in a short time; ask again in {seconds} s."
@@ -182,6 +183,11 @@ class RateLimits:
                 await response(scope, receive, send)
                 return
         await self._app(scope, receive, send)
+
+
+def _route(scope: Scope) -> str:
+    """The path that routes are chosen by, without the line break that their patterns let pass at its end."""
+    return str(get_route_path(scope)).removesuffix("\n")
 
 
 async def _take(counters: Sequence[Counter], questions: int) -> int | None:
