@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, cast
@@ -80,6 +80,36 @@ def test_the_seed_document_as_it_came_is_cited_as_in_the_design() -> None:
     assert isinstance(document, Document)
     text = cited(document.metadata).text
     assert text == f"NCI. Tarlatamab-dlle. Reviewed 2025-12-30. {PAGE}"
+
+
+OTHER: dict[str, Any] = {
+    "title": "Pain - NCI",
+    "url": "https://www.cancer.gov/types/lung/hp/lung-pdq",
+    "source": "ACS",
+    "license": "cc_by_4.0",
+    "status": "withdrawn",
+    "audience": "patient",
+    "last_reviewed": date(2020, 2, 29),
+    "review_frequency": "every 2 weeks",
+}
+
+
+@pytest.mark.parametrize("name", OTHER)
+def test_documents_that_differ_in_one_key_are_each_cited_by_their_own(name: str) -> None:
+    """What is worked out once for a document is never taken for another's."""
+    other = replace(FULL, **{name: OTHER[name]})
+    provenance = Provenance(cast("Backend", Catalog(FULL)), load_licenses())
+    both = [cite(stored(one), rank=1, provenance=provenance, as_of=AS_OF) for one in (FULL, other, FULL)]
+    assert both == [cited(FULL), cited(other, FULL), cited(FULL)]
+    assert both[0] != both[1]
+
+
+def test_the_days_freshness_is_told_anew_each_time() -> None:
+    provenance = Provenance(cast("Backend", Catalog(FULL)), load_licenses())
+    metadata = replace(FULL, last_reviewed=date(2025, 1, 1), review_frequency="yearly")
+    days = [date(2025, 6, 1), date(2025, 12, 20), date(2026, 6, 1)]
+    found = [cite(stored(metadata), rank=1, provenance=provenance, as_of=day).freshness for day in days]
+    assert found == ["current", "due", "overdue"]
 
 
 def test_a_missing_review_date_is_said() -> None:

@@ -17,7 +17,12 @@ from hypothesis import strategies as st
 
 from rag.errors import ArtefactCorrupt
 from rag.index.backend import Term
-from rag.index.local.lexical import Lexical, artefacts, only_documents, stems
+from rag.index.local.lexical import (
+    Lexical,
+    artefacts,
+    only_documents,
+    stems,
+)
 from rag.index.local.lexical_writer import Bucket, LexicalRow, write_lexical
 
 Index = Callable[[Sequence[LexicalRow]], Lexical]
@@ -119,6 +124,16 @@ def test_the_index_holds_the_stems_that_a_question_is_brought_to(index: Index, t
     for text, words in zip(texts, held, strict=True):
         found = {str(row) for row, others in enumerate(held) if words & others}
         assert scores(lexical, [Term(text)]).keys() == found
+
+
+@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(st.text(max_size=9) | st.sampled_from(["Vomiting", "non-small", "Ärzte", "x" * 50]), max_size=9)
+)
+def test_a_text_has_the_same_stems_however_often_it_is_asked_for(index: Index, texts: list[str]) -> None:
+    lexical = index(bodies(["vomiting and ärzte", *texts[::2]]))
+    for text in (*texts, *texts):
+        assert lexical.stems(text) == stems(text)
 
 
 @pytest.mark.parametrize("allowed", [1, 3, 49, 50, 51, 97, 99])

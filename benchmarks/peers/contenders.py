@@ -109,18 +109,29 @@ def _peer(name: str, title: str, *requirements: str) -> Contender:
     )
 
 
+def _on_one_thread(peer: Contender) -> Contender:
+    """The same with torch on one thread: on few cores, many requests at once may be faster so."""
+    return replace(
+        peer,
+        name=f"{peer.name}_one_thread",
+        title=f"{peer.title}, one torch thread",
+        variables={"OMP_NUM_THREADS": "1"},
+    )
+
+
+_TXTAI = Contender(
+    name="txtai",
+    title="txtai, its own API",
+    program="txtai_api",
+    requirements=(_TORCH, "txtai[api]==9.14.0", "uvicorn[standard]==0.54.0"),
+    request=_ask_txtai,
+    found=_in_list,
+)
 _SCRIPT = _peer("script", "the usual script", _SENTENCES, _FAISS)
 CONTENDERS = (
     _citewell(1),
     _citewell(2),
-    Contender(
-        name="txtai",
-        title="txtai, its own API",
-        program="txtai_api",
-        requirements=(_TORCH, "txtai[api]==9.14.0", "uvicorn[standard]==0.54.0"),
-        request=_ask_txtai,
-        found=_in_list,
-    ),
+    _TXTAI,
     _peer(
         "haystack_memory",
         "Haystack, in memory",
@@ -154,12 +165,7 @@ CONTENDERS = (
         _FAISS,
     ),
     _SCRIPT,
-    # Many requests on few cores: torch with all cores for each of them may be slower than with one.
-    replace(
-        _SCRIPT,
-        name="script_one_thread",
-        title="the usual script, torch on one thread",
-        variables={"OMP_NUM_THREADS": "1"},
-    ),
+    _on_one_thread(_TXTAI),
+    _on_one_thread(_SCRIPT),
 )
 NAMES = tuple(contender.name for contender in CONTENDERS)

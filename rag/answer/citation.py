@@ -10,7 +10,7 @@ from datetime import date
 
 from rag.answer.provenance import PatientVersion, Provenance
 from rag.corpus.document import Metadata
-from rag.corpus.freshness import DateEvidence, Freshness, freshness, review_due
+from rag.corpus.freshness import DateEvidence, Freshness, freshness
 from rag.corpus.licensing import LicenseStatus, Limit
 from rag.index.backend import StoredChunk
 
@@ -53,13 +53,12 @@ class Citation:
 def cite(stored: StoredChunk, *, rank: int, provenance: Provenance, as_of: date) -> Citation:
     """Cite a chunk as the passage of rank `rank`, counted from 1, as it stands on the day `as_of`."""
     metadata = stored.metadata
-    terms = provenance.terms(metadata)
-    evidence = provenance.review_evidence(metadata)
-    due = review_due(metadata.last_reviewed, metadata.review_frequency)
+    standing = provenance.standing(metadata)
+    terms = standing.terms
     return Citation(
         label=f"[{rank}]",
-        text=citation_text(metadata, evidence),
-        title=metadata.short_title,
+        text=citation_text(metadata, standing.review_evidence),
+        title=standing.title,
         url=metadata.url,
         deep_link=deep_link(metadata.url, stored.fragment),
         source=metadata.source,
@@ -71,9 +70,9 @@ def cite(stored: StoredChunk, *, rank: int, provenance: Provenance, as_of: date)
         limits=terms.limits,
         last_reviewed=metadata.last_reviewed,
         review_frequency=metadata.review_frequency,
-        review_due=due,
-        freshness=freshness(due, as_of),
-        review_evidence=evidence,
+        review_due=standing.review_due,
+        freshness=freshness(standing.review_due, as_of),
+        review_evidence=standing.review_evidence,
         audience=metadata.audience,
         audience_claim=metadata.audience_claim,
         cancer_types=metadata.cancer_types,
@@ -81,7 +80,7 @@ def cite(stored: StoredChunk, *, rank: int, provenance: Provenance, as_of: date)
         status=metadata.status,
         tags=metadata.tags,
         version=metadata.version,
-        patient_version=provenance.patient_version(metadata),
+        patient_version=standing.patient_version,
     )
 
 

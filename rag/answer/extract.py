@@ -100,7 +100,8 @@ class Extractor:
 
     def _weight(self, text: str, weights: Mapping[str, float]) -> float:
         stems = self._backend.stems(text)
-        held = sum(weights.get(stem, 0.0) for stem in set(stems))
+        # Summed exactly: rounding would make it depend on the order, and the better of two sentences with it.
+        held = math.fsum(weights[stem] for stem in weights.keys() & stems)
         return held / math.sqrt(max(1.0, len(stems) / _USUAL_WORDS))
 
 

@@ -58,4 +58,4 @@ def _for_others(question: str, traits: Traits, filters: Filters) -> Amounts:
 
 
 def _about_children(titles: Sequence[str]) -> npt.NDArray[np.bool_]:
-    return np.array([is_about_children(title) for title in titles], dtype=np.bool_)
+    return np.fromiter(map(is_about_children, titles), np.bool_, len(titles))

@@ -65,15 +65,17 @@ class Expander:
     def _unknown(self, own: Sequence[str], corrections: Mapping[str, str]) -> tuple[str, ...]:
         if self.speller is None:
             return ()
-        checked = [word for word in own[:_MOST_CHECKED] if word not in self._lay_words | corrections.keys()]
+        checked = [word for word in self._checked(own) if word not in corrections]
         return tuple(word for word in checked if self.speller.is_unknown(word))
 
     def _corrections(self, own: Sequence[str]) -> dict[str, str]:
         if self.speller is None:
             return {}
-        checked = [word for word in own[:_MOST_CHECKED] if word not in self._lay_words]
-        found = {word: self.speller.correct(word) for word in checked}
+        found = {word: self.speller.correct(word) for word in self._checked(own)}
         return {word: meant for word, meant in found.items() if meant}
+
+    def _checked(self, own: Sequence[str]) -> list[str]:
+        return [word for word in own[:_MOST_CHECKED] if word not in self._lay_words]
 
 
 def _spelled_out(question: str) -> str:

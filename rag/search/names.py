@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -49,6 +50,8 @@ class Names:
         self._backend, self._usage = backend, usage
         self._lay_terms = lay_terms
         self._chunks = backend.info.chunks
+        titles = {metadata.short_title for _, metadata in backend.catalog()}
+        self._in_titles = {pair for title in titles for pair in pairwise(backend.stems(title))}
 
     def find(self, words: Sequence[str], corrections: Mapping[str, str] | None = None) -> list[Name]:
         """The names among a question's words (lower case, in order); the longest at each place.
@@ -127,7 +130,11 @@ class Names:
 
     def _is_titled(self, phrase: tuple[str, ...], *, elsewhere: bool = False) -> bool:
         """Whether titles hold it often enough and, if asked, chunks under other titles hold it too."""
-        count = self._backend.occurrences(self._stems(phrase))
+        stems = self._stems(phrase)
+        # Most phrases stand in no title, which is told here without a search.
+        if not self._in_titles.issuperset(pairwise(stems)):
+            return False
+        count = self._backend.occurrences(stems)
         often = count.titled > 0 and count.titled >= _TITLED_SHARE * count.mentioned
         return often and not (elsewhere and count.titled == count.mentioned)
 

@@ -81,7 +81,8 @@ class Candidates:
 
     def ordered(self, scores: Scores) -> list[int]:
         """The places of the candidates by (−score, chunk_id)."""
-        return sorted(range(len(self.chunk_ids)), key=lambda at: (-scores[at], self.chunk_ids[at]))
+        keys = list(zip((-scores).tolist(), self.chunk_ids, strict=True))
+        return sorted(range(len(keys)), key=keys.__getitem__)
 
 
 def pick(candidates: Candidates, scores: Scores, features: Features) -> Iterator[tuple[int, float]]:
@@ -94,11 +95,11 @@ def pick(candidates: Candidates, scores: Scores, features: Features) -> Iterator
     sections: Counter[int] = Counter()
     surplus: list[int] = []
     contents, section_of = candidates.traits.contents.tolist(), candidates.traits.sections.tolist()
-    lacks = [column.tobytes() for column in candidates.missing.T]
     for at in candidates.ordered(scores):
-        if features.copies and (contents[at], lacks[at]) in seen:
+        content = (contents[at], candidates.missing[:, at].tobytes())
+        if features.copies and content in seen:
             continue
-        seen.add((contents[at], lacks[at]))
+        seen.add(content)
         sections[section_of[at]] += 1
         if features.diversity and sections[section_of[at]] > MAX_PER_SECTION:
             surplus.append(at)
@@ -110,4 +111,4 @@ def pick(candidates: Candidates, scores: Scores, features: Features) -> Iterator
 def distinct(candidates: Candidates, features: Features) -> int:
     """How many hits `pick` yields at the least."""
     contents = candidates.traits.contents
-    return len(np.unique(contents)) if features.copies else len(contents)
+    return len(set(contents.tolist())) if features.copies else len(contents)

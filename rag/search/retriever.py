@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from rag.encoders.base import Encoder, Vectors
 from rag.errors import EncoderUnusable
-from rag.index.backend import Backend
+from rag.index.backend import Backend, Hit
 from rag.index.filters import NO_FILTERS, Filters
 from rag.search.clock import Clock
 from rag.search.demotion import demotions
@@ -106,20 +106,21 @@ class Retriever:
         """The best `depth` of each search, and whether there are no more."""
         near = self.backend.search(vector, depth, filters) if vector is not None else []
         worded = self.backend.match(asked.terms, depth, filters) if asked.terms else []
-        dense, lexical = dict(near), dict(worded)
-        chunk_ids = list(dict.fromkeys((*dense, *lexical)))
-        only_worded = chunk_ids[len(dense) :]
-        if vector is not None and only_worded:
-            products = self.backend.similarities(vector, only_worded)
-            dense.update(zip(only_worded, products.tolist(), strict=True))
+        lexical = dict(worded)
+        # The near ones come first, as they were found.
+        chunk_ids = list(dict.fromkeys((*(hit.chunk_id for hit in near), *lexical)))
         candidates = Candidates(
             chunk_ids=chunk_ids,
-            dense=_column(dense, chunk_ids) if vector is not None else None,
+            dense=self._dense(vector, near, chunk_ids[len(near) :]) if vector is not None else None,
             lexical=_column(lexical, chunk_ids) if self.features.lexical else None,
             traits=self.backend.traits(chunk_ids),
             missing=self._reader.missing(asked.names, chunk_ids),
         )
         return candidates, len(near) < depth and len(worded) < depth
+
+    def _dense(self, vector: Vectors, near: Sequence[Hit], others: Sequence[str]) -> Scores:
+        products = self.backend.similarities(vector, others).tolist()
+        return np.array([*(hit.score for hit in near), *products], dtype=np.float32)
 
     def _ranked(
         self, asked: Question, candidates: Candidates, filters: Filters, count: int
@@ -175,4 +176,4 @@ def _absent(asked: Question, missing: npt.NDArray[np.bool_]) -> tuple[str, ...]:
 
 
 def _column(scores: dict[str, float], chunk_ids: Sequence[str]) -> Scores:
-    return np.array([scores.get(chunk_id, 0.0) for chunk_id in chunk_ids], dtype=np.float32)
+    return np.fromiter((scores.get(chunk_id, 0.0) for chunk_id in chunk_ids), np.float32, len(chunk_ids))

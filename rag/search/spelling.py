@@ -7,8 +7,11 @@ the index knows is very near.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import compress
 from typing import TypeVar
 
+import numpy as np
+import numpy.typing as npt
 from rapidfuzz import process
 from rapidfuzz.distance import OSA
 
@@ -39,8 +42,8 @@ class Speller:
             for stem, count in vocabulary.items()
             if count >= _FEWEST_CHUNKS and stem.isalpha() and stem not in FUNCTION_WORDS
         }
-        self._known_by_length = _by_length(self._known)
-        self._ordinary_by_length = _by_length(self._ordinary)
+        self._near_known = _Neighbours(self._known)
+        self._near_ordinary = _Neighbours(self._ordinary)
         self._ordinary_by_start = _grouped(self._ordinary, lambda word: (word[:1], len(word)))
 
     def correct(self, word: str) -> str | None:
@@ -57,7 +60,7 @@ class Speller:
             return None
         near = sorted(
             (known[0] != stem[0], -self._known[known], known)
-            for known in _one_slip_away(stem, self._known_by_length)
+            for known in self._near_known.one_slip_away(stem)
         )
         return next((meant for *_, known in near if (meant := self._word_of(known, word))), None)
 
@@ -81,13 +84,37 @@ class Speller:
 
         It is stemmed again when it is searched, and "diseas" would come out as "disea".
         """
-        near = sorted(_one_slip_away(slip, self._ordinary_by_length))
+        near = sorted(self._near_ordinary.one_slip_away(slip))
         forms = (*near, stem, f"{stem}e", f"{stem[:-1]}y", f"{stem}al", f"{stem}ly")
         return next((form for form in forms if list(self._stems(form)) == [stem]), None)
 
 
-def _by_length(words: Iterable[str]) -> dict[int, list[str]]:
-    return _grouped(words, len)
+class _Neighbours:
+    """Words by length, each with the set of its letters as bits.
+
+    One slip changes a set of letters by two at the most, which rules out nearly all words at once.
+    """
+
+    def __init__(self, words: Iterable[str]) -> None:
+        self._by_length = {length: (alike, _letters(alike)) for length, alike in _grouped(words, len).items()}
+
+    def one_slip_away(self, word: str) -> list[str]:
+        """Those that one slip, or none, makes of `word`."""
+        letters = _letters([word])
+        choices: list[str] = []
+        for length in range(len(word) - 1, len(word) + 2):
+            if length in self._by_length:
+                words, bits = self._by_length[length]
+                choices += compress(words, (np.bitwise_count(bits ^ letters) <= 2).tolist())
+        near = process.extract(word, choices, scorer=OSA.distance, score_cutoff=1, limit=None)
+        return [one for one, _, _ in near]
+
+
+def _letters(words: Sequence[str]) -> npt.NDArray[np.uint64]:
+    """The letters of each word as bits [n]; some that are no ASCII share one. All are of one length."""
+    signs = np.array(words).view(np.uint32).reshape(len(words), -1)
+    bits = np.uint64(1) << (signs % 64).astype(np.uint64)
+    return np.asarray(np.bitwise_or.reduce(bits, axis=1), dtype=np.uint64)
 
 
 def _grouped(words: Iterable[str], key: Callable[[str], _Key]) -> dict[_Key, list[str]]:
@@ -95,9 +122,3 @@ def _grouped(words: Iterable[str], key: Callable[[str], _Key]) -> dict[_Key, lis
     for word in words:
         found.setdefault(key(word), []).append(word)
     return found
-
-
-def _one_slip_away(word: str, by_length: Mapping[int, list[str]]) -> list[str]:
-    choices = [one for size in range(len(word) - 1, len(word) + 2) for one in by_length.get(size, ())]
-    near = process.extract(word, choices, scorer=OSA.distance, score_cutoff=1, limit=None)
-    return [one for one, _, _ in near]

@@ -9,7 +9,7 @@ can make the search run away: the time grows with the length of the message.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from rag.answer.safety.message import Message
 
@@ -50,15 +50,17 @@ class Phrases:
         """Raises `ValueError` that names the block and the phrase that cannot be read."""
         self._by_word: dict[str, list[_Phrase]] = {}
         self._by_prefix: dict[str, list[_Phrase]] = {}
-        vocabulary = set[str]()
+        vocabulary, lengths = set[str](), set[int]()
         for block, phrases in blocks.items():
             for phrase in phrases:
-                read = _Phrase(block=block, slots=_slots(phrase, words, block))
+                slots = _slots(phrase, words, block)
+                read = _Phrase(block=block, slots=slots, needed=_needed(slots))
                 self._file(read)
                 vocabulary.update(word for slot in read.slots for word in slot.words)
                 vocabulary.update(prefix for slot in read.slots for prefix in slot.prefixes)
+                lengths.update(len(prefix) for slot in read.slots for prefix in slot.prefixes)
         self.vocabulary = frozenset(vocabulary)
-        self._prefix_lengths = tuple(sorted({len(prefix) for prefix in self._by_prefix}))
+        self._prefix_lengths = tuple(sorted(lengths))
 
     def _file(self, phrase: _Phrase) -> None:
         """Note the words that a phrase can begin with."""
@@ -71,18 +73,25 @@ class Phrases:
     def find(self, message: Message) -> dict[str, list[Place]]:
         """Every place of every block, in the order of the message."""
         found: dict[str, list[Place]] = {}
-        present = frozenset(message.words).union(*message.kinds)
+        present = self._present(message)
         possible = dict[int, bool]()
         for at, word in enumerate(message.words):
             for phrase in self._beginning(word, message.kinds[at]):
                 if id(phrase) not in possible:
-                    possible[id(phrase)] = _can_stand(phrase.slots, present)
+                    # Whether the message has a word for every place; spares the search most phrases.
+                    possible[id(phrase)] = not any(map(present.isdisjoint, phrase.needed))
                 if not possible[id(phrase)]:
                     continue
                 end = _end(phrase.slots, 1, message, at + 1, message.sentences[at])
                 if end:
                     found.setdefault(phrase.block, []).append(Place(at, end))
         return found
+
+    def _present(self, message: Message) -> frozenset[str]:
+        """The words of a message, what its numbers stand for, and how its words begin, with a star."""
+        words = frozenset(message.words)
+        begun = {f"{word[:length]}*" for word in words for length in self._prefix_lengths}
+        return words.union(begun, *message.kinds)
 
     def _beginning(self, word: str, kinds: Sequence[str]) -> Iterable[_Phrase]:
         for key in (word, *kinds):
@@ -95,19 +104,16 @@ class Phrases:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Phrase:
+    """`needed` are, for each place behind the first that must be filled, the words and prefixes for it."""
+
     block: str
-    slots: tuple[Slot, ...] = field(default=())
+    slots: tuple[Slot, ...]
+    needed: tuple[frozenset[str], ...]
 
 
-def _can_stand(slots: Sequence[Slot], present: frozenset[str]) -> bool:
-    """Whether the message has a word for every place; spares the search most phrases."""
-    return all(
-        slot.gap
-        or slot.optional
-        or not slot.words.isdisjoint(present)
-        or (bool(slot.prefixes) and any(word.startswith(slot.prefixes) for word in present))
-        for slot in slots[1:]
-    )
+def _needed(slots: Sequence[Slot]) -> tuple[frozenset[str], ...]:
+    must = (slot for slot in slots[1:] if not (slot.gap or slot.optional))
+    return tuple(slot.words.union(f"{prefix}*" for prefix in slot.prefixes) for slot in must)
 
 
 def _end(slots: Sequence[Slot], slot_at: int, message: Message, at: int, sentence: int) -> int:

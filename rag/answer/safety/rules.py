@@ -89,7 +89,8 @@ class Rules:
     def _first(
         self, code: str, message: Message, found: Mapping[str, list[Place]], reading: Reading
     ) -> str | None:
-        rules = (rule for rule in self.rules if rule.code == code)
+        signs = found.keys()
+        rules = (rule for rule in self.rules if rule.code == code and not signs.isdisjoint(rule.sign))
         return next((rule.id for rule in rules if _rings(rule, message, found, reading)), None)
 
 

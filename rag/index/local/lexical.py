@@ -32,6 +32,7 @@ Keys = npt.NDArray[np.int64]
 # A word of the headings says what the whole passage is about (measured: docs/quality.md).
 _HEADINGS_WEIGHT = 0.2
 _LONGEST_WORD = 40
+_REMEMBERED_WORDS = 65_536
 # The library's own files for writers; they come and go and are no part of what was built.
 _BOOKKEEPING = (".managed.json", ".tantivy-meta.lock", ".tantivy-writer.lock")
 
@@ -77,6 +78,7 @@ class Lexical:
 
     def __init__(self, folder: Path) -> None:
         self.close: Callable[[], object] = _nothing_to_close
+        self._stem_of: dict[str, str] = {}
         try:
             index = self._open(folder)
             if index.schema != SCHEMA:
@@ -91,12 +93,22 @@ class Lexical:
     def __len__(self) -> int:
         return int(self._searcher.num_docs)
 
+    def stems(self, text: str) -> list[str]:
+        """See `stems`. Words of the index are remembered: one alone is asked for again and again."""
+        if (known := self._stem_of.get(text)) is not None:
+            return [known]
+        found = stems(text)
+        # Whatever else is asked may be somebody's own.
+        if len(found) == 1 and found[0] in self.vocabulary and len(self._stem_of) < _REMEMBERED_WORDS:
+            self._stem_of[text] = found[0]
+        return found
+
     def search(self, terms: Sequence[Term], k: int, allowed: Query | None = None) -> tuple[Keys, Scores]:
         """The keys of the `k` allowed chunks with the highest BM25 score, best first; no zeros.
 
         Fewer come back when fewer hold any of the words. Chunks of equal score come in no set order.
         """
-        query = _any_of(terms)
+        query = self._any_of(terms)
         if query is None or k < 1:
             return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
         if allowed is not None:
@@ -149,6 +161,19 @@ class Lexical:
         """The keys of the chunks whose body holds these stems one after the other."""
         return self._keys(self._searcher.search(_phrase("body", phrase), max(1, len(self)), count=False).hits)
 
+    def _any_of(self, terms: Sequence[Term]) -> Query | None:
+        """BM25 over all stems; a stem that comes twice counts once, with its highest weight."""
+        weights: dict[str, float] = {}
+        for term in terms:
+            for stem in self.stems(term.text):
+                weights[stem] = max(weights.get(stem, 0.0), term.weight)
+        parts = [
+            (Occur.Should, Query.boost_query(Query.term_query(SCHEMA, field, stem, "freq"), weight * share))
+            for stem, weight in weights.items()
+            for field, share in (("body", 1.0), ("headings", _HEADINGS_WEIGHT))
+        ]
+        return Query.boolean_query(parts) if parts else None
+
     def _keys(self, hits: Sequence[tuple[Any, Any]]) -> Keys:
         keys = self._searcher.fast_field_values("key", [address for _, address in hits])
         return np.array(keys, dtype=np.int64)
@@ -167,20 +192,6 @@ def only_documents(doc_ids: Sequence[str], allowed: npt.NDArray[np.bool_]) -> Qu
     if not few:
         chosen = Query.boolean_query([(Occur.Must, Query.all_query()), (Occur.MustNot, chosen)])
     return Query.const_score_query(chosen, 0.0)
-
-
-def _any_of(terms: Sequence[Term]) -> Query | None:
-    """BM25 over all stems; a stem that comes twice counts once, with its highest weight."""
-    weights: dict[str, float] = {}
-    for term in terms:
-        for stem in stems(term.text):
-            weights[stem] = max(weights.get(stem, 0.0), term.weight)
-    parts = [
-        (Occur.Should, Query.boost_query(Query.term_query(SCHEMA, field, stem, "freq"), weight * share))
-        for stem, weight in weights.items()
-        for field, share in (("body", 1.0), ("headings", _HEADINGS_WEIGHT))
-    ]
-    return Query.boolean_query(parts) if parts else None
 
 
 def _phrase(field: str, phrase: Sequence[str]) -> Query:

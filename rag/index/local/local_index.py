@@ -16,7 +16,7 @@ from rag.index.backend import Hit, IndexInfo, Occurrences, StoredChunk, Term, Tr
 from rag.index.filters import NO_FILTERS, Filters
 from rag.index.local.faiss_vectors import FaissVectors, Mask, Rows, Scores
 from rag.index.local.layout import CHUNKS, LEXICAL, SHORT_CODES, VECTORS, Layout, rebuild_command
-from rag.index.local.lexical import Lexical, stems
+from rag.index.local.lexical import Lexical
 from rag.index.local.manifest import Manifest, check_artefacts, read_manifest
 from rag.index.local.rows import RowTable
 from rag.index.local.short_codes import ShortCodes
@@ -120,7 +120,7 @@ class LocalIndex:
 
     def stems(self, text: str) -> list[str]:
         """See `Backend`."""
-        return stems(text)
+        return self._lexical.stems(text)
 
     def mentions(self, phrase: Sequence[str], chunk_ids: Sequence[str]) -> Mask:
         """See `Backend`."""
@@ -169,9 +169,9 @@ class LocalIndex:
             if len(rows) < fetched or fetched == searchable or scores[-1] < scores[min(k, len(rows)) - 1]:
                 break
             fetched *= 2
-        ids = self._table.chunk_ids
-        hits = [Hit(ids[row], score) for row, score in zip(rows.tolist(), scores.tolist(), strict=True)]
-        return sorted(hits, key=lambda hit: (-hit.score, hit.chunk_id))[:k]
+        best = self._table.in_order(rows, scores)[:k]
+        ids = map(self._table.chunk_ids.__getitem__, rows[best].tolist())
+        return list(map(Hit, ids, scores[best].tolist()))
 
 
 def _packed_mentions(lexical: Lexical, table: RowTable, phrase: tuple[str, ...]) -> npt.NDArray[np.uint8]:

@@ -19,7 +19,7 @@ from rag.corpus.document import Metadata
 from rag.corpus.policy import is_professional
 from rag.index.backend import Traits
 from rag.index.filters import LIST_FILTERS, Filters
-from rag.index.local.faiss_vectors import Mask, Rows
+from rag.index.local.faiss_vectors import Mask, Rows, Scores
 from rag.index.local.lexical import Keys, only_documents
 from rag.index.local.store import RankedRow
 
@@ -41,6 +41,9 @@ class RowTable:
         self.chunk_ids = [row.chunk_id for row in rows]
         self.documents = documents
         self._row_of = {chunk_id: number for number, chunk_id in enumerate(self.chunk_ids)}
+        # Which place a row has among the sorted ids: numbers are compared sooner than texts.
+        self._by_id = np.empty(len(rows), dtype=np.int64)
+        self._by_id[sorted(range(len(rows)), key=self.chunk_ids.__getitem__)] = np.arange(len(rows))
         self._doc = np.array([row.doc for row in rows], dtype=np.int64)
         self._repeated = np.array([row.repeated for row in rows], dtype=np.float32)
         self._bibliography = np.array([row.is_bibliography for row in rows], dtype=np.bool_)
@@ -65,7 +68,11 @@ class RowTable:
 
     def rows(self, chunk_ids: Sequence[str]) -> Rows:
         """The rows of these chunks. Raises `KeyError`."""
-        return np.array([self._row_of[chunk_id] for chunk_id in chunk_ids], dtype=np.int64)
+        return np.fromiter(map(self._row_of.__getitem__, chunk_ids), np.int64, len(chunk_ids))
+
+    def in_order(self, rows: Rows, scores: Scores) -> npt.NDArray[np.intp]:
+        """The places of these rows by (−score, chunk_id)."""
+        return np.lexsort((self._by_id[rows], -scores))
 
     def with_keys(self, keys: Keys) -> Rows:
         """The rows that have these keys in the lexical index, in this order."""
@@ -75,9 +82,10 @@ class RowTable:
     def traits(self, rows: Rows) -> Traits:
         """The traits of these rows."""
         docs = self._doc[rows]
+        numbers = docs.tolist()
         return Traits(
-            doc_ids=[self._doc_ids[doc] for doc in docs],
-            titles=[self._titles[doc] for doc in docs],
+            doc_ids=list(map(self._doc_ids.__getitem__, numbers)),
+            titles=list(map(self._titles.__getitem__, numbers)),
             professional=self._professional[docs],
             sections=self._sections[rows],
             repeated=self._repeated[rows],
