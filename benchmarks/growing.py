@@ -152,10 +152,13 @@ def _chunk(row: tuple[object, ...], number: int, doc: int, copy: int) -> tuple[o
 
 
 def edited(text: str, copy: int, row: int) -> str:
-    """The text without a tenth of its words, other ones for every copy and row."""
+    """The text without a tenth of its words and without one at the least, others for every copy and row."""
     seed = hashlib.blake2b(f"{copy} {row}".encode(), digest_size=8).digest()
-    gone = np.random.default_rng(int.from_bytes(seed, "big")).random(text.count(" ") + 1) < 0.1
-    return " ".join(word for word, drop in zip(text.split(" "), gone, strict=True) if not drop)
+    draw = np.random.default_rng(int.from_bytes(seed, "big"))
+    words = text.split(" ")
+    gone = draw.random(len(words)) < 0.1
+    gone[draw.integers(len(words))] = True
+    return " ".join(word for word, drop in zip(words, gone, strict=True) if not drop)
 
 
 def _codes(real: Vectors, sources: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.uint8]]:

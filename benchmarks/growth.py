@@ -107,10 +107,8 @@ class _Reader:
 
     def __init__(self, command: Sequence[str]) -> None:
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self._words, self._answers = (
-            cast("IO[str]", self._process.stdin),
-            cast("IO[str]", self._process.stdout),
-        )
+        self._words = cast("IO[str]", self._process.stdin)
+        self._answers = cast("IO[str]", self._process.stdout)
 
     def round(self) -> Round:
         """Go over all questions once. Raises `ValueError` when the process has died."""

@@ -41,8 +41,9 @@ def test_a_service_under_load_answers_or_refuses_and_follows_its_index(
     shutil.copytree(samples_index, index)
     build_index(seeds_folder, index, bundled, options=BuildOptions(rebuild=True))
     # A third of the capacity: other tests may run beside this one.
-    short = "--minutes 0.1 --share 0.3 --reloads 2 --overload-seconds 2 --capacity-seconds 2".split()
-    result = run("load", "--index", str(index), *short)
+    short = {"minutes": 0.1, "share": 0.3, "reloads": 2, "overload-seconds": 2, "capacity-seconds": 2}
+    options = [f"--{name}={value}" for name, value in short.items()]
+    result = run("load", f"--index={index}", *options)
     assert result.returncode in {0, 1}, result.stderr
     assert "2 changes of the index" in result.stdout
     lines = result.stdout.splitlines()

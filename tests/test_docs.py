@@ -153,7 +153,7 @@ def is_ready(process: subprocess.Popen[bytes], port: int) -> bool:
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/health/ready", timeout=5):
                 return True
-        except (urllib.error.URLError, ConnectionError):
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
             time.sleep(0.1)
     return False
 

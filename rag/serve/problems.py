@@ -45,6 +45,7 @@ _PLAIN = {
     "extra_forbidden": "is not a field of this request",
     "model_attributes_type": "must be a JSON object",
     "string_unicode": "must be valid Unicode text",
+    "string_pattern_mismatch": "must hold more than white space",
 }
 # A hostile request is not answered with its own size.
 _MOST_FAULTS = 20

@@ -144,9 +144,10 @@ def _train(index: Any, sample: Vectors) -> None:
 def _sampled(rows: int, vectors_of: VectorsOf, size: int) -> Vectors:
     """Some `size` rows, one after every so many."""
     step = max(1, rows // size)
-    parts = [vectors_of(start, min(start + _AT_ONCE, rows)) for start in range(0, rows, _AT_ONCE)]
-    kept: Vectors = np.ascontiguousarray(np.concatenate([part[::step] for part in parts]))
-    return kept
+    # Copied, because a view would keep all the rows that were passed over.
+    return np.concatenate(
+        [vectors_of(start, min(start + _AT_ONCE, rows))[::step].copy() for start in range(0, rows, _AT_ONCE)]
+    )
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
+from typing import Any
 
 from fastapi import FastAPI, HTTPException
 from fastapi.responses import Response
@@ -12,6 +13,13 @@ from rag.serve.live import LiveIndex, Status
 from rag.serve.routes.describing import ANYWHERE, problems
 from rag.serve.telemetry.metrics import Metrics, exposition
 from rag.serve.wire.operating import ReadyResponse, ReloadResponse
+
+_EXPOSITION: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The text format of Prometheus.",
+        "content": {"text/plain": {"schema": {"type": "string"}}},
+    }
+}
 
 
 def install_operation(app: FastAPI, live: LiveIndex, metrics: Metrics) -> None:
@@ -28,7 +36,12 @@ def install_operation(app: FastAPI, live: LiveIndex, metrics: Metrics) -> None:
         status = live.status
         return ReadyResponse(status="ready", index=status.index.index_id, note=_note(status))
 
-    @app.get("/metrics", summary="Metrics for Prometheus", responses=problems(*ANYWHERE))
+    @app.get(
+        "/metrics",
+        summary="Metrics for Prometheus",
+        response_class=Response,
+        responses=problems(*ANYWHERE) | _EXPOSITION,
+    )
     def told() -> Response:
         """Which index serves, how many requests there were, and how long they took."""
         return exposition(metrics)

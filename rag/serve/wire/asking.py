@@ -11,16 +11,17 @@ from pydantic_core import PydanticCustomError
 from rag.answer.answer import PARTS
 from rag.index.filters import DAY, MAX_VALUE_LENGTH, MAX_VALUES, Filters
 from rag.search.question import DEFAULT_TOP_K, MAX_HISTORY, MAX_QUESTION, MAX_TOP_K
-from rag.serve.wire.models import Given
+from rag.serve.wire.models import SOMETHING, Given
 
 # Longer than a question: an assistant's turn may be a whole answer, of which nothing is read.
 MAX_TURN = 20_000
 MAX_BATCH = 100
 
-_Texts = Annotated[
-    list[Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_VALUE_LENGTH)]],
-    Field(max_length=MAX_VALUES),
+_Text = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_VALUE_LENGTH, pattern=SOMETHING),
 ]
+_Texts = Annotated[list[_Text], Field(max_length=MAX_VALUES)]
 
 
 def _day(value: object) -> object:
@@ -28,6 +29,11 @@ def _day(value: object) -> object:
     if value is None or (isinstance(value, str) and DAY.fullmatch(value)):
         return value
     raise PydanticCustomError("no_day", "must be a date such as 2026-01-31")
+
+
+def _whole(value: object) -> object:
+    """A whole number however JSON writes it: 5.0 is 5, but "5" and true are none."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 class FiltersModel(Given):
@@ -66,9 +72,10 @@ class AskRequest(Given):
     """A patient's question."""
 
     question: Annotated[
-        str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_QUESTION)
+        str,
+        StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_QUESTION, pattern=SOMETHING),
     ] = Field(description="The question as it was asked.")
-    top_k: int = Field(
+    top_k: Annotated[int, BeforeValidator(_whole)] = Field(
         DEFAULT_TOP_K, ge=1, le=MAX_TOP_K, strict=True, description="How many passages to return."
     )
     filters: FiltersModel = Field(FiltersModel(), description="Which documents may answer.")

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field, StringConstraints
 
 from rag.answer.verify import MAX_CITED, MAX_TEXT, Verification
 from rag.index.filters import MAX_VALUE_LENGTH
-from rag.serve.wire.models import FromRecord, Given
+from rag.serve.wire.models import SOMETHING, FromRecord, Given
 
 _Ids = Annotated[
     list[Annotated[str, StringConstraints(min_length=1, max_length=MAX_VALUE_LENGTH)]],
@@ -19,7 +19,12 @@ _Ids = Annotated[
 class VerifyRequest(Given):
     """A text that is about to be said, and what it cites."""
 
-    text: str = Field(min_length=1, max_length=MAX_TEXT, description="What is about to be said.")
+    text: str = Field(
+        min_length=1,
+        max_length=MAX_TEXT,
+        pattern=SOMETHING,
+        description="What is about to be said.",
+    )
     cited: _Ids = Field(description="The `chunk_id` or `doc_id` of everything that the text cites.")
 
 
