@@ -91,7 +91,7 @@ class Settings(BaseSettings):
     request_seconds: float = Field(10.0, gt=0, le=600, description="A request that takes longer gets 503.")
     max_body_bytes: int = Field(1_000_000, ge=1_000, description="Larger request bodies are refused.")
     cache_entries: int = Field(
-        1_000, ge=0, le=1_000_000, description="Answers that are kept in memory; 0 keeps none."
+        1_000, ge=0, le=1_000_000, description="Answers and question vectors kept in memory; 0: none."
     )
     keys: Path | None = Field(
         None, description="File of the API keys' hashes; else keys.json in the index folder."

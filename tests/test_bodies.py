@@ -266,9 +266,9 @@ def test_over_a_socket_a_large_length_is_refused_before_the_body_is_sent() -> No
     assert seconds < 5
 
 
-@pytest.mark.parametrize("announced", [b"Content-Length: 50", b"Transfer-Encoding: chunked"])
+@pytest.mark.parametrize("announced", [b"Content-Length: 99", b"Transfer-Encoding: chunked"])
 def test_over_a_socket_a_body_that_trickles_is_cut_off_with_408_in_time(announced: bytes) -> None:
-    trickle = [b"1\r\nx\r\n" if b"chunked" in announced else b"x"] * 8
+    trickle = [b"1\r\nx\r\n" if b"chunked" in announced else b"x"] * 60
     with served(limits(seconds=0.3)) as address:
         received, seconds = _talk(address, HEAD + announced + b"\r\n\r\n", *trickle, pause=0.1)
     assert received.startswith(b"HTTP/1.1 408 ")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import select
 import socket
 import time
 from collections.abc import Iterator
@@ -175,7 +176,7 @@ def test_an_upgrade_without_a_body_is_answered_as_a_request(host: Host) -> None:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "REQUEST_SECONDS", 0.3)
+    monkeypatch.setattr(connection, "REQUEST_SECONDS", 1.0)
 
 
 @pytest.mark.usefixtures("impatient")
@@ -191,19 +192,20 @@ def test_a_request_that_does_not_come_to_its_end_is_given_up(sent: bytes, host: 
 
 @pytest.mark.usefixtures("impatient")
 def test_a_client_that_sends_a_byte_now_and_then_gains_no_time(host: Host) -> None:
-    began = time.monotonic()
     with host.connect() as client:
         client.sendall(b"GET / HTTP/1.1\r\n")
-        for _ in range(12):
-            time.sleep(0.05)
+        for _ in range(50):
             client.sendall(b"X: y\r\n")
+            refused, _, _ = select.select([client], [], [], 0.1)
+            if refused:
+                break
+        assert refused, "it may go on for ever"
         assert problem(everything(client))["status"] == 408
-    assert time.monotonic() - began < 3
 
 
 @pytest.mark.usefixtures("impatient")
 def test_the_time_to_answer_is_none_of_the_time_to_send(echo: Echo, host: Host) -> None:
-    echo.held = lambda: time.sleep(0.6)
+    echo.held = lambda: time.sleep(1.3)
     assert host.exchange(request(b"hello", headers=CLOSE)).endswith(b"hello")
 
 
@@ -212,7 +214,7 @@ def test_an_idle_connection_may_wait_for_its_next_request(host: Host) -> None:
     with host.connect() as client:
         client.sendall(request(b"1"))
         assert client.recv(1000).endswith(b"1")
-        time.sleep(0.5)
+        time.sleep(1.3)
         client.sendall(request(b"2"))
         assert client.recv(1000).endswith(b"2")
 
@@ -229,12 +231,15 @@ def test_an_idle_connection_is_closed_when_the_service_stops(host: Host) -> None
     assert host.ended()
 
 
-def test_a_request_on_an_open_connection_after_a_stop_is_the_last_one(host: Host) -> None:
+def test_a_request_on_an_open_connection_after_a_stop_is_the_last_one(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "LAST_CALL_SECONDS", 5.0)
     with host.connect() as client:
         client.sendall(request(b"1"))
         client.recv(1000)
         host.stop()
-        time.sleep(0.3)
+        time.sleep(1.0)
         client.sendall(request(b"2"))
         answer = everything(client)
     assert answer.endswith(b"2")

@@ -529,7 +529,7 @@ def test_a_redis_that_hangs_costs_one_request_half_a_second_and_the_others_nothi
         first, later = asyncio.run(run())
     assert 0.4 < first[0] < 2
     assert 0.4 < later[-1] < 2
-    assert later[-2] < 0.2
+    assert later[-2] < 0.4
 
 
 def test_a_redis_that_was_never_there_admits_everybody(caplog: pytest.LogCaptureFixture) -> None:

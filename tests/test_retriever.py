@@ -437,3 +437,36 @@ def test_nothing_of_a_question_is_remembered_but_what_stands_in_titles(tmp_path:
     remembered = {stem for phrase in backend._titled for stem in phrase}
     assert "fever" in remembered
     assert remembered.isdisjoint({"jane", "doe", "name", "bad"})
+
+
+# Remembered vectors
+
+
+class CountingEncoder(KeywordEncoder):
+    """Notes what it is asked to encode."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[str] = []
+
+    def encode_queries(self, texts: Sequence[str]) -> Vectors:
+        self.asked += texts
+        return super().encode_queries(texts)
+
+
+def test_a_question_is_encoded_once_as_long_as_it_is_remembered(retriever: Retriever) -> None:
+    encoder = CountingEncoder()
+    remembering = Retriever(retriever.backend, encoder, remember=2)
+    for question in ("fever", "pain", "fever", "hair", "pain"):
+        found, oracle = remembering.search(question), retriever.search(question)
+        assert found.hits == oracle.hits
+        assert np.array_equal(found.vector, oracle.vector)
+    assert encoder.asked == ["fever", "pain", "hair", "pain"]
+
+
+def test_by_itself_a_retriever_remembers_nothing(retriever: Retriever) -> None:
+    encoder = CountingEncoder()
+    forgetful = Retriever(retriever.backend, encoder)
+    forgetful.search("fever")
+    forgetful.search("fever")
+    assert encoder.asked == ["fever"] * 2

@@ -79,11 +79,13 @@ class Answerer:
         *,
         reranker: Reranker | str | None = None,
         policy: AnswerPolicy = DEFAULT_POLICY,
+        remember: int = 0,
         **options: Any,
     ) -> Answerer:
         """Open the current version of the index folder `root` (options as for `open_index`).
 
-        `reranker` is or names a cross-encoder that orders the best hits anew. The calibration is that of
+        `reranker` is or names a cross-encoder that orders the best hits anew; `remember` is the number of
+        questions whose vectors are kept in memory, under a keyed hash. The calibration is that of
         the index's encoder, if there is one. Raises `EncoderNotFound` or `EncoderUnusable` for a reranker
         that cannot be loaded, and `SettingsError` for a policy or a calibration that cannot be used.
         """
@@ -92,7 +94,7 @@ class Answerer:
         try:
             fingerprint = opened.encoder.fingerprint
             calibration = find_calibration(fingerprint, Path(root), path=policy.calibration)
-            retriever = Retriever(opened.backend, opened.encoder, reranker=judge)
+            retriever = Retriever(opened.backend, opened.encoder, reranker=judge, remember=remember)
             return cls(retriever, policy=policy, calibration=calibration, root=Path(root))
         except BaseException:
             opened.backend.close()

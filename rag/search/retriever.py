@@ -19,6 +19,7 @@ from rag.search.features import Features
 from rag.search.fusion import Scores, convex, reciprocal_rank, shares
 from rag.search.question import DEFAULT_TOP_K, Question, QuestionReader, check_request
 from rag.search.ranking import FOREMOST, Candidates, RankedHit, Ranking, distinct, pick
+from rag.search.remembering import Remembered
 from rag.search.reranker import DEPTH, Reranker
 
 # Each search brings up so many chunks at first; beyond them a fused score changes nothing (docs/quality.md).
@@ -26,7 +27,7 @@ _POOL = 200
 
 
 class Retriever:
-    """Ranks chunks for a question. It keeps nothing of a question, so one serves all threads."""
+    """Ranks chunks for a question. It keeps no question, and one serves all threads."""
 
     def __init__(
         self,
@@ -35,11 +36,14 @@ class Retriever:
         *,
         features: Features | None = None,
         reranker: Reranker | None = None,
+        remember: int = 0,
     ) -> None:
+        """`remember` is the number of questions whose vectors are kept, under a keyed hash."""
         self.backend, self.encoder = backend, encoder
         self.features = features or Features()
         self._fuse = convex if self.features.convex else reciprocal_rank
         self._reranker = reranker
+        self._vectors: Remembered[Vectors] = Remembered(remember)
         self._reader = QuestionReader(backend, self.features)
 
     def search(
@@ -82,6 +86,14 @@ class Retriever:
         )
 
     def _encoded(self, asked: Question) -> Vectors:
+        key = self._vectors.key_of(asked.text)
+        vector = self._vectors.get(key)
+        if vector is None:
+            vector = self._freshly_encoded(asked)
+            self._vectors.put(key, vector)
+        return vector
+
+    def _freshly_encoded(self, asked: Question) -> Vectors:
         vector: Vectors = self.encoder.encode_queries([asked.text])[0]
         if not np.isfinite(vector).all():
             raise EncoderUnusable(

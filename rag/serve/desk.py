@@ -128,7 +128,7 @@ class Desk:
         return of_request(kept.body, request_id_of(scope), timings_ms)
 
     def _key(self, asked: AskRequest, index_id: str) -> bytes:
-        return self.cache.key_of(asked.model_dump(mode="json"), index_id)
+        return self.cache.key_of_request(asked.model_dump(mode="json"), index_id)
 
 
 def _of_a_day(request: AskRequest) -> AskRequest:

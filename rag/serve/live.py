@@ -97,12 +97,15 @@ class LiveIndex:
         threads: int | None = None,
         reranker: str | None = None,
         policy: AnswerPolicy = DEFAULT_POLICY,
+        remember: int = 0,
     ) -> LiveIndex:
         """Open the current version of the index folder `root`. Raises as `Answerer.open` does."""
         judge = CrossEncoderReranker(reranker) if reranker else None
 
         def opener(encoder: Encoder | None) -> Answerer:
-            answerer = Answerer.open(root, threads=threads, reranker=judge, policy=policy, at_hand=encoder)
+            answerer = Answerer.open(
+                root, threads=threads, reranker=judge, policy=policy, remember=remember, at_hand=encoder
+            )
             try:
                 _warm(answerer)
             except BaseException:

@@ -31,7 +31,11 @@ def service(settings: Settings, policy: AnswerPolicy) -> Iterator[tuple[FastAPI,
     with ExitStack() as closing:
         gate, watch = gate_of(settings), _watch_of(settings, closing)
         live = LiveIndex.open(
-            settings.index, threads=settings.threads, reranker=settings.reranker, policy=policy
+            settings.index,
+            threads=settings.threads,
+            reranker=settings.reranker,
+            policy=policy,
+            remember=settings.cache_entries,
         )
         closing.callback(live.close)
         line = Line(waiting=settings.max_waiting, seconds=settings.request_seconds)

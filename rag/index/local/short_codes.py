@@ -8,6 +8,7 @@ They are derived from the fp16 codes and are no place to take a vector from.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -42,6 +43,7 @@ class ShortCodes:
 
     def __init__(self, index: Any, probes: int) -> None:
         self._index, self._probes = index, probes
+        self._counted: dict[int, tuple[weakref.ref[Mask], npt.NDArray[np.int64]]] = {}
 
     @classmethod
     def of(cls, rows: int, dim: int, vectors_of: VectorsOf, plan: VectorPlan, on_done: OnDone) -> ShortCodes:
@@ -97,10 +99,21 @@ class ShortCodes:
         lists = int(self._index.nlist)
         if lists == 1:
             return 1
-        held = np.bincount(self._list_of[allowed], minlength=lists)
+        held = self._held(allowed)
         _, nearest = self._index.quantizer.search(query, lists)
         wanted = len(self) * self._probes // lists
         return min(lists, 1 + int(np.searchsorted(held[nearest[0]].cumsum(), wanted)))
+
+    def _held(self, allowed: Mask) -> npt.NDArray[np.int64]:
+        """How many allowed rows each list holds; counted once for a mask that comes again."""
+        known = self._counted.get(id(allowed))
+        if known and known[0]() is allowed:
+            return known[1]
+        held = np.bincount(self._list_of[allowed], minlength=self._index.nlist)
+        key = id(allowed)
+        gone = weakref.ref(allowed, lambda _: self._counted.pop(key, None))
+        self._counted[key] = gone, held
+        return held
 
     @cached_property
     def _list_of(self) -> npt.NDArray[np.int32]:
