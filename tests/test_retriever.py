@@ -460,7 +460,8 @@ def test_a_question_is_encoded_once_as_long_as_it_is_remembered(retriever: Retri
     for question in ("fever", "pain", "fever", "hair", "pain"):
         found, oracle = remembering.search(question), retriever.search(question)
         assert found.hits == oracle.hits
-        assert np.array_equal(found.vector, oracle.vector)
+        assert found.vector is not None
+        assert found.vector.tolist() == KeywordEncoder().encode_queries([question])[0].tolist()
     assert encoder.asked == ["fever", "pain", "hair", "pain"]
 
 

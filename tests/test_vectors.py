@@ -120,6 +120,18 @@ def test_a_filter_that_forbids_what_is_near_the_question_finds_as_much_of_the_re
     assert np.mean(found) >= 0.95
 
 
+def test_masks_that_come_and_go_are_not_taken_for_each_other(exact: FaissVectors) -> None:
+    """A new one may lie where an old one lay."""
+    codes = shortened(exact, MANY_LISTS)
+    for share in np.linspace(0, 1, 30):
+        allowed = np.arange(ROWS) < share * ROWS
+        counted = codes._held(allowed)
+        assert counted.sum() == allowed.sum()
+        assert codes._held(allowed) is counted
+        del allowed
+    assert len(codes._counted) == 0
+
+
 @settings(max_examples=25, deadline=None)
 @given(k=st.integers(0, 2 * ROWS), allowed=st.none() | st.integers(0, ROWS))
 def test_as_many_rows_come_back_as_there_are(k: int, allowed: int | None) -> None:
