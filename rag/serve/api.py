@@ -73,7 +73,6 @@ def create_app(
         openapi_url="/openapi.json" if docs else None,
         redoc_url=None,
         # A redirect to the right address would repeat a question that stands in the wrong one.
-        # A redirect to the right address would repeat a question that stands in the wrong one.
         redirect_slashes=False,
         telemetry=_NO_TELEMETRY,
         lifespan=_lifespan_of(gate.limiter),

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rag.encoders.base import Vectors
-from rag.errors import ArtefactCorrupt, CountMismatch
+from rag.errors import ArtefactCorrupt
 from rag.index.local.layout import rebuild_command
 from rag.index.local.short_codes import ShortCodes, candidates
 from rag.index.local.vector_plan import EXACT_SHARE, EXACT_UP_TO
@@ -52,10 +52,7 @@ class FaissVectors:
             ) from error
 
     def found_by(self, short: ShortCodes) -> FaissVectors:
-        """The same vectors, searched by way of these short codes. Raises `CountMismatch`."""
-        found, expected = (len(short), short.dim), (len(self), self.dim)
-        if found != expected:
-            raise CountMismatch(f"there are short codes of {found} rows and components, expected {expected}")
+        """The same vectors, searched by way of their short codes."""
         return FaissVectors(self._index, short)
 
     def write(self, path: Path) -> None:

@@ -186,7 +186,14 @@ def _vectors(manifest: Manifest, folder: Path) -> FaissVectors:
     plan = VectorPlan.recorded(manifest.vectors)
     if plan.kind == "exact":
         return vectors
-    return vectors.found_by(ShortCodes.read(folder / SHORT_CODES, plan))
+    short = ShortCodes.read(folder / SHORT_CODES, plan)
+    found, expected = (len(short), short.dim), (len(vectors), vectors.dim)
+    if found != expected:
+        raise CountMismatch(
+            f"{folder / SHORT_CODES} holds codes of {found[0]} vectors of {found[1]} components, expected "
+            f"{expected[0]} of {expected[1]}; {rebuild_command(folder)}"
+        )
+    return vectors.found_by(short)
 
 
 def _info(manifest: Manifest) -> IndexInfo:

@@ -29,8 +29,8 @@ class BodyLimits:
 
     Larger than `max_bytes`: 413, at once where Content-Length says so and else as soon as it is. Not there
     after `seconds`: 408. Not application/json in UTF-8, or compressed: 415. After a refusal the connection
-    is closed; for a moment what still comes is discarded, because closing on unread bytes resets the
-    connection, and some clients (fetch of Node among them) lose the answer with it.
+    is closed; but for a 408, what still comes is first discarded for a moment, because closing on unread
+    bytes resets the connection, and some clients (fetch of Node among them) lose the answer with it.
     """
 
     def __init__(self, app: ASGIApp, *, max_bytes: int, seconds: float) -> None:
