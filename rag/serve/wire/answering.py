@@ -71,10 +71,10 @@ class AskResponse(BaseModel):
     )
     unknown: list[str] = Field(description="Words of the question that no document and no dictionary has.")
     index: IndexModel
-    timings_ms: dict[str, float]
     receipt: dict[str, Any] | None = Field(
         default=None, description="What reproduces the answer, without a word of the question."
     )
+    timings_ms: dict[str, float]
 
 
 class BatchResult(BaseModel):
